@@ -1,0 +1,18 @@
+//! Version `v1alpha1` of the API.
+
+mod conditions;
+mod load_test;
+mod load_test_run;
+mod output;
+mod script;
+mod status;
+
+pub use conditions::{ConditionType, Phase, Reason, StopRequest};
+pub use load_test::{
+    Aggregator, Deadlines, K6, LoadTest, LoadTestSpec, LoadTestStatus, LossPolicy, RunnerLoss,
+    TestSpec, Threshold,
+};
+pub use load_test_run::{LoadTestRun, LoadTestRunSpec, LoadTestRunStatus};
+pub use output::{Output, Timestream, TimestreamCreate, TimestreamMode};
+pub use script::{ConfigMapScript, FileScript, Script, VolumeClaimScript};
+pub use status::{LostRunner, OutputStatus, RunnersStatus, ThresholdStatus};

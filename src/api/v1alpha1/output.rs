@@ -1,0 +1,95 @@
+//! Where samples are written.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One destination of samples. Exactly one of the fields must be set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// Name of this output in the status. Defaults to its kind, such as `timestream`; must be unique in the list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub name: Option<String>,
+    /// Amazon Timestream for LiveAnalytics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestream: Option<Timestream>,
+}
+
+impl Output {
+    /// The name shown in the status: the given one, or the kind.
+    pub fn display_name(&self) -> &str {
+        self.name.as_deref().unwrap_or("timestream")
+    }
+}
+
+/// Amazon Timestream for LiveAnalytics. Credentials come from the default AWS chain of the aggregator pod
+/// (IRSA, EKS Pod Identity, environment); the identity needs `timestream:WriteRecords` and
+/// `timestream:DescribeEndpoints`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Timestream {
+    /// AWS region. Defaults to the region of the AWS chain (`AWS_REGION`, profile).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Name of the database.
+    #[schemars(length(min = 3, max = 256), regex(pattern = "^[a-zA-Z0-9_.-]+$"))]
+    pub database_name: String,
+    /// Name of the table.
+    #[schemars(length(min = 3, max = 256), regex(pattern = "^[a-zA-Z0-9_.-]+$"))]
+    pub table_name: String,
+    /// What a row is. `Samples`: one row for each sample, as xk6-output-timestream writes it.
+    #[serde(default)]
+    pub mode: TimestreamMode,
+    /// Endpoint of one's own (a VPC endpoint, a stand-in). Endpoint discovery is off when it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^https?://"))]
+    pub endpoint_url: Option<String>,
+    /// Create database and table before the start when they are missing (needs the rights to do so).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<TimestreamCreate>,
+    /// Writes under way at once, for each aggregator.
+    #[serde(default = "default_concurrency")]
+    #[schemars(range(min = 1, max = 256))]
+    pub max_concurrent_writes: u32,
+    /// Longest time in milliseconds that a sample waits in the aggregator for its batch to fill.
+    #[serde(default = "default_linger")]
+    #[schemars(range(min = 10, max = 60_000))]
+    pub linger_milliseconds: u32,
+}
+
+/// Retention of a table that Weir creates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimestreamCreate {
+    /// Retention of the memory store in hours.
+    #[serde(default = "default_memory_hours")]
+    #[schemars(range(min = 1, max = 8766))]
+    pub memory_retention_hours: u32,
+    /// Retention of the magnetic store in days.
+    #[serde(default = "default_magnetic_days")]
+    #[schemars(range(min = 1, max = 73_000))]
+    pub magnetic_retention_days: u32,
+}
+
+/// What a Timestream row is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TimestreamMode {
+    /// One single-measure row for each sample: every non-empty tag and metadata is a dimension, the measure is
+    /// the metric, the value a DOUBLE, the time in nanoseconds.
+    #[default]
+    Samples,
+}
+
+fn default_concurrency() -> u32 {
+    16
+}
+fn default_linger() -> u32 {
+    1000
+}
+fn default_memory_hours() -> u32 {
+    24
+}
+fn default_magnetic_days() -> u32 {
+    365
+}

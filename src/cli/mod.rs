@@ -1,0 +1,31 @@
+//! The command line: what the user typed, turned into each process's settings. May not hold: the processes themselves.
+
+use clap::{Parser, Subcommand};
+
+mod crds;
+
+/// Distributed k6 load tests with one verdict.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print the CustomResourceDefinitions as YAML
+    Crds(crds::Args),
+}
+
+impl Cli {
+    /// Runs the command to its end and answers the process's exit code.
+    ///
+    /// # Errors
+    /// What kept the command from its end, for the person at the terminal.
+    pub fn run(self) -> anyhow::Result<u8> {
+        match self.command {
+            Command::Crds(args) => args.run(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Every decision Weir makes, as pure functions and sans-IO state machines.
+//!
+//! May not hold: async, clocks, randomness, files, network, environment, clients. Time comes in as an argument,
+//! randomness as a number, decisions go out as data. Ordered maps only, so that the same input gives the same bytes.
+//! Types of Kubernetes objects are data and allowed.
+
+pub mod plan;

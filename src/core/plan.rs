@@ -1,0 +1,85 @@
+//! What one run is, as its aggregator needs it: made by the operator (or `weir run`) from a validated spec, handed to
+//! `weir aggregator` as JSON in the environment variable [`PLAN_ENV`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::v1alpha1::{Output, RunnerLoss, TestSpec};
+
+/// Environment variable that carries the [`RunPlan`] as JSON to the aggregator.
+pub const PLAN_ENV: &str = "WEIR_PLAN";
+/// TCP port on which the aggregator accepts agents.
+pub const SESSION_PORT: u16 = 7465;
+/// TCP port of `/livez`, `/readyz` and `/metrics` of operator and aggregator.
+pub const HTTP_PORT: u16 = 9090;
+
+/// All that an aggregator knows before the first agent dials.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunPlan {
+    /// The run.
+    pub run: RunRef,
+    /// Number of k6 instances.
+    pub instances: u32,
+    /// Unix time in milliseconds at which the run was created; the ready deadline counts from it.
+    pub created_unix_ms: i64,
+    /// Time from creation until all instances must be ready, in milliseconds.
+    pub ready_ms: i64,
+    /// Time from the end of the load until all samples must be stored, in milliseconds.
+    pub drain_ms: i64,
+    /// Policy for lost instances.
+    pub runner_loss: RunnerLoss,
+    /// Destinations of samples.
+    pub outputs: Vec<Output>,
+}
+
+impl RunPlan {
+    /// The plan of a run of `test`.
+    pub fn new(run: RunRef, test: &TestSpec, created_unix_ms: i64) -> Self {
+        Self {
+            run,
+            instances: test.parallelism,
+            created_unix_ms,
+            ready_ms: i64::from(test.deadlines.ready_seconds) * 1000,
+            drain_ms: i64::from(test.deadlines.drain_seconds) * 1000,
+            runner_loss: test.runner_loss.clone(),
+            outputs: test.outputs.clone(),
+        }
+    }
+}
+
+/// Names one `LoadTestRun`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunRef {
+    /// Namespace of the run.
+    pub namespace: String,
+    /// Name of the run.
+    pub name: String,
+    /// UID of the run, so that a run made anew under an old name is another run.
+    pub uid: String,
+}
+
+impl std::fmt::Display for RunRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.namespace, self.name, self.uid)
+    }
+}
+
+impl std::str::FromStr for RunRef {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split('/').collect::<Vec<_>>()[..] {
+            [namespace, name, uid]
+                if !namespace.is_empty() && !name.is_empty() && !uid.is_empty() =>
+            {
+                Ok(Self {
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                    uid: uid.to_owned(),
+                })
+            }
+            _ => Err(format!("{text:?} is not of the form namespace/name/uid")),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The only reader of the wall clock.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Unix time in nanoseconds; 0 on a machine whose clock stands before 1970.
+pub fn unix_ns() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// Unix time in milliseconds; 0 on a machine whose clock stands before 1970.
+pub fn unix_ms() -> i64 {
+    unix_ns() / 1_000_000
+}

@@ -1,0 +1,76 @@
+//! The link between an agent and its aggregator, as a pair of channels: over gRPC in a cluster ([`Dialer::Grpc`],
+//! [`serve`]), or in memory for `weir run`. Both ends see only channels, so there is one code path.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::wire::session::{ToAgent, ToAggregator};
+
+/// Messages buffered in each direction of a session; a full channel holds the sender back.
+pub const SESSION_QUEUE: usize = 32;
+
+/// The agent's end of one session. A closed receiver means that the session is over: dial again.
+#[derive(Debug)]
+pub struct AgentEnd {
+    /// Messages to the aggregator.
+    pub tx: mpsc::Sender<ToAggregator>,
+    /// Messages from the aggregator.
+    pub rx: mpsc::Receiver<ToAgent>,
+}
+
+/// The aggregator's end of one session.
+#[derive(Debug)]
+pub struct AggregatorEnd {
+    /// Messages to the agent.
+    pub tx: mpsc::Sender<ToAgent>,
+    /// Messages from the agent.
+    pub rx: mpsc::Receiver<ToAggregator>,
+}
+
+/// How an agent reaches its aggregator.
+#[derive(Clone, Debug)]
+pub enum Dialer {
+    /// In the same process: every dial hands a fresh pair to the aggregator.
+    Local(mpsc::Sender<AggregatorEnd>),
+    /// Over the network.
+    Grpc(Arc<GrpcDialer>),
+}
+
+/// Address and credentials of an aggregator.
+#[derive(Debug)]
+pub struct GrpcDialer {
+    /// Such as `https://checkout-1.default.svc:7465`.
+    pub endpoint: String,
+    /// PEM of the certificate authority that signed the aggregator's certificate.
+    pub ca_pem: String,
+    /// Token that proves an agent of this run.
+    pub token: String,
+}
+
+/// Why a dial failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The aggregator of this process is gone.
+    #[error("the aggregator is gone")]
+    Gone,
+}
+
+impl Dialer {
+    /// Opens one session.
+    ///
+    /// # Errors
+    /// When the aggregator cannot be reached; dial again after a pause.
+    pub async fn dial(&self) -> Result<AgentEnd, DialError> {
+        match self {
+            Self::Local(sessions) => {
+                let (to_aggregator, from_agent) = mpsc::channel(SESSION_QUEUE);
+                let (to_agent, from_aggregator) = mpsc::channel(SESSION_QUEUE);
+                let end = AggregatorEnd { tx: to_agent, rx: from_agent };
+                sessions.send(end).await.map_err(|_| DialError::Gone)?;
+                Ok(AgentEnd { tx: to_aggregator, rx: from_aggregator })
+            }
+            Self::Grpc(_) => Err(DialError::Gone),
+        }
+    }
+}

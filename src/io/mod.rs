@@ -1,0 +1,7 @@
+//! Small shells that everyone may use: the clock, telemetry, HTTP for probes and metrics, shutdown, and the link
+//! between agents and aggregator. May not hold: a decision, or anything that only one process needs.
+
+pub mod clock;
+pub mod link;
+pub mod shutdown;
+pub mod telemetry;

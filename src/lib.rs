@@ -1,0 +1,11 @@
+//! Weir: distributed k6 load tests with one verdict.
+//!
+//! Arrows go one way; a folder may import only from itself and from folders to its right:
+//! `main → cli → {operator, aggregator, agent, run} → output → io → core → {wire, api}`
+//! (`run` may also use `aggregator` and `agent`). `crate::tests::tidy` keeps them.
+
+pub mod api;
+pub mod cli;
+pub mod core;
+pub mod io;
+pub mod wire;

@@ -1,0 +1,74 @@
+//! The result document: what the aggregator publishes, the operator copies into the status, and `weir run --result`
+//! writes. One document while the run goes on and after it: without `outcome` it tells the progress.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::v1alpha1::{LostRunner, OutputStatus, Reason, ThresholdStatus};
+
+/// Progress or result of one run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunResult {
+    /// `namespace/name/uid` of the run.
+    pub run: String,
+    /// Where the rally stands.
+    pub stage: Stage,
+    /// What is waited for, or what happened; one line for people.
+    pub message: String,
+    /// Number of k6 instances the run has.
+    pub wanted: u32,
+    /// Instances whose VUs are initialised, or that are past that.
+    pub ready: u32,
+    /// Instances that run iterations now.
+    pub running: u32,
+    /// VUs active now, over all instances.
+    pub vus: u64,
+    /// Instances gone for good after the start.
+    #[serde(default)]
+    pub lost: Vec<LostRunner>,
+    /// Unix time in milliseconds when the first instance started its load.
+    #[serde(default)]
+    pub started_unix_ms: Option<i64>,
+    /// Unix time in milliseconds when the last instance ended its load.
+    #[serde(default)]
+    pub ended_unix_ms: Option<i64>,
+    /// Account of each output.
+    #[serde(default)]
+    pub outputs: Vec<OutputStatus>,
+    /// Outcome of each threshold.
+    #[serde(default)]
+    pub thresholds: Vec<ThresholdStatus>,
+    /// Set once, when the run is over.
+    #[serde(default)]
+    pub outcome: Option<Outcome>,
+}
+
+/// Where the rally stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stage {
+    /// Waiting for all agents to be ready.
+    #[default]
+    Gathering,
+    /// `setup()` runs on one instance, or its data is being handed out.
+    Setup,
+    /// The load is on.
+    Running,
+    /// `teardown()` runs on one instance.
+    Teardown,
+    /// Samples drain.
+    Draining,
+    /// Over.
+    Over,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// Why it ended so.
+    pub reason: Reason,
+    /// One line for the person who can act: object, field, remedy.
+    pub message: String,
+    /// k6's exit code for the verdict.
+    pub exit_code: i32,
+}
