@@ -9,3 +9,6 @@ pub mod cli;
 pub mod core;
 pub mod io;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-mod crds;
+pub(crate) mod crds;
 
 /// Distributed k6 load tests with one verdict.
 #[derive(Debug, Parser)]
