@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 
 pub(crate) mod crds;
+mod install;
+mod operator;
 
 /// Distributed k6 load tests with one verdict.
 #[derive(Debug, Parser)]
@@ -16,6 +18,10 @@ pub struct Cli {
 enum Command {
     /// Print the CustomResourceDefinitions as YAML
     Crds(crds::Args),
+    /// Copy this executable (used by the init container of runner pods)
+    Install(install::Args),
+    /// Run the operator
+    Operator(operator::Args),
 }
 
 impl Cli {
@@ -26,6 +32,8 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<u8> {
         match self.command {
             Command::Crds(args) => args.run(),
+            Command::Install(args) => args.run(),
+            Command::Operator(args) => args.run(),
         }
     }
 }

@@ -4,5 +4,6 @@
 //! randomness as a number, decisions go out as data. Ordered maps only, so that the same input gives the same bytes.
 //! Types of Kubernetes objects are data and allowed.
 
+pub mod lease;
 pub mod lifecycle;
 pub mod plan;

@@ -2,6 +2,7 @@
 //! between agents and aggregator. May not hold: a decision, or anything that only one process needs.
 
 pub mod clock;
+pub mod http;
 pub mod link;
 pub mod shutdown;
 pub mod telemetry;

@@ -46,7 +46,7 @@ pub enum ScriptSource {
 }
 
 /// Everything that is wrong with a spec.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.errors.join("; "))]
 pub struct Invalid {
     errors: Vec<String>,
