@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     error::Error,
-    index::{Change, Index, Key},
+    facts::{Change, Key},
+    index::Index,
     metrics::{Metrics, PhaseLabel, StepLabel},
     queue::Queue,
     reconcile::{self, Context, Done, name_of},

@@ -12,6 +12,7 @@
 mod effect;
 mod engine;
 mod error;
+mod facts;
 mod index;
 mod lease;
 mod metrics;

@@ -8,7 +8,8 @@ use serde_json::json;
 use super::{
     effect::{self, Effected},
     error::Error,
-    index::{Change, Fact, Key, Name, RunFact, RunSnapshot, TestFact, TestSnapshot},
+    facts::{Change, Fact, Key, Name, RunFact, TestFact},
+    index::{RunSnapshot, TestSnapshot},
     observe,
 };
 use crate::{

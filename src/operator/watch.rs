@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    index::{Change, Fact, Kind, Name, RunFact, TestFact},
+    facts::{Change, Fact, Kind, Name, RunFact, TestFact},
     metrics::{KindLabel, Metrics},
 };
 use crate::{

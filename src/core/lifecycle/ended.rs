@@ -122,7 +122,10 @@ fn source(view: &View) -> Check {
 
 fn bad_image(view: &View) -> Check {
     match view.troubles.iter().find(|trouble| trouble.fatal) {
-        Some(trouble) => Check::End(outcome(Reason::InvalidSpec, trouble.words.clone())),
+        Some(trouble) => {
+            let words = trouble::summary(std::slice::from_ref(trouble));
+            Check::End(outcome(Reason::InvalidSpec, words))
+        }
         None => Check::Pass,
     }
 }
@@ -212,7 +215,7 @@ fn why_not_ready(view: &View) -> String {
     }
     let silent = trouble::silent(seen);
     if !silent.is_empty() {
-        return trouble::and_more(&silent, silent.len());
+        return trouble::summary(&silent);
     }
     if seen.name_taken {
         return "objects of an older run of this name are still being deleted".to_owned();

@@ -105,6 +105,6 @@ impl Losses {
             .take(super::trouble::NAMED_MAX)
             .map(|(instance, reason)| format!("instance {instance}: {reason}"))
             .collect();
-        super::trouble::and_more(&named, self.lost.len())
+        super::trouble::and_more(&named, self.lost.len(), "; ")
     }
 }

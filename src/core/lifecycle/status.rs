@@ -184,7 +184,7 @@ fn runners_ready(story: &Story) -> State {
         return State { status: "True", reason: Progress::AllReady.as_str(), message };
     }
     if let Some(end) = story.end {
-        return over(end, "False");
+        return missed(end);
     }
     if let Some((kind, words)) = &story.trouble {
         let message = format!("{count}; {words}");
@@ -203,7 +203,7 @@ fn started(story: &Story) -> State {
         return State { status: "True", reason: Progress::LoadStarted.as_str(), message };
     }
     if let Some(end) = story.end {
-        return over(end, "False");
+        return missed(end);
     }
     match story.seen.result.as_ref() {
         Some(result) if result.stage == Stage::Setup => State {
@@ -225,7 +225,10 @@ fn complete(story: &Story) -> State {
         None => State {
             status: "False",
             reason: going(story).as_str(),
-            message: story.seen.result.as_ref().map_or_else(String::new, |r| r.message.clone()),
+            message: match story.seen.result.as_ref().map(|result| result.message.as_str()) {
+                Some(message) if !message.is_empty() => message.to_owned(),
+                _ => "the run is not over".to_owned(),
+            },
         },
     }
 }
@@ -244,6 +247,12 @@ fn succeeded(story: &Story) -> State {
 fn over(end: &Outcome, status: &'static str) -> State {
     let reason: Reason = end.reason;
     State { status, reason: reason.as_str(), message: end.message.clone() }
+}
+
+/// A condition that the run did not live to meet: why stands in `Complete`, once.
+fn missed(end: &Outcome) -> State {
+    let message = "the run ended before".to_owned();
+    State { status: "False", reason: end.reason.as_str(), message }
 }
 
 /// What a run that is not over is doing.

@@ -8,6 +8,9 @@ use crate::api::v1alpha1::Progress;
 /// Pods named in one message; more would hide what they have in common.
 pub(super) const NAMED_MAX: usize = 3;
 
+/// Longest cause quoted; kubelets nest one error in the other.
+const CAUSE_CHARS_MAX: usize = 300;
+
 /// What is wrong with one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -15,8 +18,10 @@ pub(super) struct Trouble {
     pub(super) kind: Progress,
     /// No waiting can help.
     pub(super) fatal: bool,
-    /// Pod and cause, for people.
-    pub(super) words: String,
+    /// The pod, for people.
+    who: String,
+    /// The cause, for people; the same for pods that suffer the same.
+    cause: String,
 }
 
 /// The troubles of all pods, the aggregator's first, since all others wait for it.
@@ -32,19 +37,51 @@ pub(super) fn find(seen: &Seen) -> Vec<Trouble> {
 }
 
 /// The pods that have not started and do not say why, for the end of a deadline.
-pub(super) fn silent(seen: &Seen) -> Vec<String> {
+pub(super) fn silent(seen: &Seen) -> Vec<Trouble> {
     let newest = newest(seen);
     let slow = |pod: &&PodSeen| pod.phase == PodPhase::Pending && trouble(pod, &newest).is_none();
+    let cause = |pod: &PodSeen| match &pod.node {
+        Some(node) => format!("still starting on node {node}; events of the pod tell why"),
+        None => "not scheduled yet".to_owned(),
+    };
     seen.pods
         .iter()
         .filter(slow)
-        .map(|pod| match &pod.node {
-            Some(node) => {
-                format!("{} is still starting on node {node}; its events tell why", who(pod))
-            }
-            None => format!("{} is not scheduled yet", who(pod)),
+        .map(|pod| Trouble {
+            kind: Progress::Starting,
+            fatal: false,
+            who: who(pod),
+            cause: cause(pod),
         })
         .collect()
+}
+
+/// One line for all troubles: pods that suffer the same stand together.
+pub(super) fn summary(troubles: &[Trouble]) -> String {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for trouble in troubles {
+        let place = *places.entry(&trouble.cause).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, pods)) => pods.push(&trouble.who),
+            None => groups.push((&trouble.cause, vec![&trouble.who])),
+        }
+    }
+    let words: Vec<_> = groups
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(cause, pods)| format!("{}: {cause}", and_more(pods, pods.len(), ", ")))
+        .collect();
+    and_more(&words, groups.len(), "; ")
+}
+
+/// The first few, and how many more there are.
+pub(super) fn and_more(words: &[impl AsRef<str>], all: usize, between: &str) -> String {
+    let shown: Vec<_> = words.iter().take(NAMED_MAX).map(AsRef::as_ref).collect();
+    match all.saturating_sub(shown.len()) {
+        0 => shown.join(between),
+        more => format!("{}{between}and {more} more", shown.join(between)),
+    }
 }
 
 /// When the newest pod of each place was created.
@@ -59,67 +96,43 @@ fn newest(seen: &Seen) -> Newest {
     newest
 }
 
-/// One line of the first few, and how many more there are.
-pub(super) fn and_more(words: &[String], all: usize) -> String {
-    let shown = words.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join("; ");
-    match all.saturating_sub(words.len().min(NAMED_MAX)) {
-        0 => shown,
-        more => format!("{shown}; and {more} more"),
-    }
-}
-
-/// One line for all troubles.
-pub(super) fn summary(troubles: &[Trouble]) -> String {
-    let words: Vec<_> =
-        troubles.iter().take(NAMED_MAX).map(|trouble| trouble.words.clone()).collect();
-    and_more(&words, troubles.len())
-}
-
 fn trouble(pod: &PodSeen, newest: &Newest) -> Option<Trouble> {
-    let who = who(pod);
-    let found = |kind: Progress, fatal: bool, words: String| Some(Trouble { kind, fatal, words });
     if pod.deleting_ms.is_some() || pod.phase == PodPhase::Succeeded {
         return None;
     }
+    let found = |kind: Progress, fatal: bool, cause: String| {
+        Some(Trouble {
+            kind,
+            fatal,
+            who: who(pod),
+            cause: cause.chars().take(CAUSE_CHARS_MAX).collect(),
+        })
+    };
     if pod.phase == PodPhase::Failed {
         // Named only until its replacement is there.
         let replaced = newest.get(&(pod.role, pod.index)).is_some_and(|at| *at > pod.created_ms);
-        return if replaced {
-            None
-        } else {
-            found(Progress::PodFailed, false, format!("{who} ended: {}", ending(pod)))
-        };
+        return if replaced { None } else { found(Progress::PodFailed, false, ending(pod)) };
     }
     if let Some(message) = &pod.unschedulable {
-        return found(
-            Progress::Unschedulable,
-            false,
-            format!("{who} cannot be scheduled: {message}"),
-        );
+        return found(Progress::Unschedulable, false, format!("cannot be scheduled: {message}"));
     }
-    if let Some(waiting) = &pod.waiting {
-        let words = format!("{who}: {}: {}", waiting.reason, waiting.message);
-        return match waiting.reason.as_str() {
-            "InvalidImageName" => {
-                found(Progress::ImagePullFailed, true, format!("{words} (image {})", waiting.image))
-            }
-            "ErrImagePull"
-            | "ImagePullBackOff"
-            | "ErrImageNeverPull"
-            | "RegistryUnavailable"
-            | "ImageInspectError"
-            | "SignatureValidationFailed" => found(
-                Progress::ImagePullFailed,
-                false,
-                format!("{words} (image {})", waiting.image),
-            ),
-            "CrashLoopBackOff" => {
-                found(Progress::PodFailed, false, format!("{who} keeps ending: {}", ending(pod)))
-            }
-            _ => found(Progress::ContainerConfigError, false, words),
-        };
+    let waiting = pod.waiting.as_ref()?;
+    let image = || format!("{} of image {}: {}", waiting.reason, waiting.image, waiting.message);
+    match waiting.reason.as_str() {
+        "InvalidImageName" => found(Progress::ImagePullFailed, true, image()),
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "ErrImageNeverPull"
+        | "RegistryUnavailable"
+        | "ImageInspectError"
+        | "SignatureValidationFailed" => found(Progress::ImagePullFailed, false, image()),
+        "CrashLoopBackOff" => {
+            found(Progress::PodFailed, false, format!("keeps ending: {}", ending(pod)))
+        }
+        reason => {
+            found(Progress::ContainerConfigError, false, format!("{reason}: {}", waiting.message))
+        }
     }
-    None
 }
 
 fn who(pod: &PodSeen) -> String {
