@@ -136,8 +136,8 @@ fn check_order(plan: &Plan, seen: &Seen, now_ms: i64, found: &mut Vec<String>) {
     if !plan.apply.is_empty() && !plan.delete_jobs.is_empty() {
         found.push("objects are applied and deleted at once".to_owned());
     }
-    if !plan.apply.is_empty() && !(plan.hold || seen.run.finalizer || seen.run.deleted_ms.is_some())
-    {
+    let held = plan.hold || seen.run.finalizer || seen.run.deleted_ms.is_some();
+    if !plan.apply.is_empty() && !held {
         found.push("pods are made for a run that is not held".to_owned());
     }
     for removal in &plan.delete_jobs {

@@ -39,7 +39,7 @@ fn the_plans_of_a_run_that_loses_an_instance() {
     let mut turn = |world: &mut World, what: &str| {
         let now_ms = world.now_ms;
         let plan = world.turn();
-        text.push_str(&format!("--- {what}\n{}", plan.text(now_ms)));
+        text.extend(["--- ", what, "\n", &plan.text(now_ms)]);
     };
     turn(&mut world, "created");
     turn(&mut world, "Jobs are there");

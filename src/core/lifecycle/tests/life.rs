@@ -111,17 +111,17 @@ fn a_pod_that_cannot_be_removed_does_not_hold_the_run_for_ever() {
 #[test]
 fn a_restarted_operator_decides_the_same_in_each_phase() {
     let mut world = World::plain();
-    let mut steps: Vec<Box<dyn Fn(&mut World)>> = vec![
-        Box::new(|world| world.all_pods(PodPhase::Running)),
-        Box::new(|world| drop(world.publish(Stage::Gathering, 1).clone())),
-        Box::new(|world| drop(world.publish(Stage::Gathering, 3).clone())),
-        Box::new(|world| drop(world.publish(Stage::Running, 3).clone())),
-        Box::new(|world| world.runner(2).phase = PodPhase::Failed),
-        Box::new(|world| drop(world.publish(Stage::Draining, 3).clone())),
-        Box::new(|world| world.publish_end(Reason::RunnersLost, "an instance was lost", 255)),
-        Box::new(|world| world.all_pods(PodPhase::Failed)),
+    let steps: [fn(&mut World); 9] = [
+        |_| {},
+        |world| world.all_pods(PodPhase::Running),
+        |world| drop(world.publish(Stage::Gathering, 1).clone()),
+        |world| drop(world.publish(Stage::Gathering, 3).clone()),
+        |world| drop(world.publish(Stage::Running, 3).clone()),
+        |world| world.runner(2).phase = PodPhase::Failed,
+        |world| drop(world.publish(Stage::Draining, 3).clone()),
+        |world| world.publish_end(Reason::RunnersLost, "an instance was lost", 255),
+        |world| world.all_pods(PodPhase::Failed),
     ];
-    steps.insert(0, Box::new(|_| {}));
     for step in steps {
         step(&mut world);
         // What only this process knew is gone; what it wrote is all there is.
