@@ -8,6 +8,7 @@ pub mod api;
 pub mod cli;
 pub mod core;
 pub mod io;
+pub mod run;
 pub mod wire;
 
 #[cfg(test)]
