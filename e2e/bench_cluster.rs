@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::needless_pass_by_value,
+    clippy::cast_precision_loss,
     dead_code,
     unused_imports,
     reason = "a benchmark over the tests' harness, of which it uses a part"
