@@ -59,7 +59,8 @@ refuse_foreign_cluster() {
 # no daemon: a lock lives as long as its last open descriptor.
 take_lock() {
   exec 8>"$CLUSTER_DIR.lock"
-  flock -w 600 8 || die "another e2e/cluster/up or down has held $CLUSTER_DIR.lock for 10 minutes"
+  # Long enough for a first `up`, which builds all tools.
+  flock -w 1800 8 || die "another e2e/cluster/up or down has held $CLUSTER_DIR.lock for 30 minutes"
 }
 
 # pid_of NAME: the pid from the pid file if that very process is alive. Its command line must name the cluster's folder:
