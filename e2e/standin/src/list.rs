@@ -102,7 +102,7 @@ fn render(summary: &Json) -> String {
         let mut line = vec![
             measure.clone(),
             number(&counts["rows"]).to_string(),
-            sum.to_string(),
+            short(sum),
         ];
         line.extend(
             shown
@@ -135,6 +135,12 @@ fn render(summary: &Json) -> String {
         text = format!("{text}\n{}", align(&lines));
     }
     text + "\n"
+}
+
+/// A number with at most three decimals.
+fn short(number: f64) -> String {
+    let text = format!("{number:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn label(id: &str) -> &str {
