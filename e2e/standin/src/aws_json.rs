@@ -114,7 +114,7 @@ pub(crate) fn operation(headers: &HeaderMap) -> Result<&str, ApiError> {
 }
 
 /// Reads a request's body as `T`.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::serialization(error.to_string()))
 }
 

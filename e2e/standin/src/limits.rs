@@ -9,7 +9,7 @@
 //! cannot be read it leaves open which of both it is; the stand-in fails the call, as that is what
 //! clients have reported and what is harder for them; `--invalid-rejects-record` turns it round.
 
-use crate::model::{Dimension, MeasureValue, Record};
+use crate::model::{MeasureValue, Record, text};
 use crate::value::Value;
 
 /// Most records of a call ("Quotas").
@@ -101,24 +101,27 @@ pub(crate) enum Fault {
 
 /// A record that may be offered to its table.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Checked {
+pub(crate) struct Checked<'a> {
     /// Sorted by name.
-    pub(crate) dimensions: Vec<(String, String)>,
-    pub(crate) measure_name: String,
+    pub(crate) dimensions: Vec<(&'a str, &'a str)>,
+    pub(crate) measure_name: &'a str,
     pub(crate) value: Value,
     pub(crate) time_ns: i64,
     pub(crate) version: i64,
 }
 
 /// Checks one record, with the call's common attributes merged in.
-pub(crate) fn check(record: Record, common: &Record) -> Result<Checked, Fault> {
-    let dimensions = merge_dimensions(record.dimensions, common.dimensions.as_deref())?;
-    let measure_name = record.measure_name.or_else(|| common.measure_name.clone());
+pub(crate) fn check<'a>(
+    record: &'a Record<'_>,
+    common: &'a Record<'_>,
+) -> Result<Checked<'a>, Fault> {
+    let dimensions = merge_dimensions(record, common)?;
+    let measure_name = text(&record.measure_name).or(text(&common.measure_name));
     let Some(measure_name) = measure_name.filter(|name| !name.is_empty()) else {
         return Err(malformed("A measure name is required for a record."));
     };
-    let time = record.time.as_deref().or(common.time.as_deref());
-    let unit = record.time_unit.as_deref().or(common.time_unit.as_deref());
+    let time = text(&record.time).or(text(&common.time));
+    let unit = text(&record.time_unit).or(text(&common.time_unit));
     let time_ns = time_ns(time, unit)?;
     let version = record.version.or(common.version).unwrap_or(1);
     if version < 1 {
@@ -126,20 +129,14 @@ pub(crate) fn check(record: Record, common: &Record) -> Result<Checked, Fault> {
             "Invalid version for record: it must be 1 or more.",
         ));
     }
-    let kind = record
-        .measure_value_type
-        .or_else(|| common.measure_value_type.clone());
-    let text = record
-        .measure_value
-        .or_else(|| common.measure_value.clone());
+    let kind = text(&record.measure_value_type).or(text(&common.measure_value_type));
+    let single = text(&record.measure_value).or(text(&common.measure_value));
     let columns = record
         .measure_values
-        .or_else(|| common.measure_values.clone());
-    let value = value(
-        kind.as_deref().unwrap_or("DOUBLE"),
-        text.as_deref(),
-        columns,
-    )?;
+        .as_ref()
+        .or(common.measure_values.as_ref());
+    let columns = columns.map_or(&[][..], Vec::as_slice);
+    let value = value(kind.unwrap_or("DOUBLE"), single, columns)?;
     let checked = Checked {
         dimensions,
         measure_name,
@@ -152,7 +149,7 @@ pub(crate) fn check(record: Record, common: &Record) -> Result<Checked, Fault> {
 }
 
 /// Name plus value bytes of all dimensions.
-pub(crate) fn dimension_bytes(dimensions: &[(String, String)]) -> usize {
+pub(crate) fn dimension_bytes(dimensions: &[(&str, &str)]) -> usize {
     dimensions
         .iter()
         .map(|(name, value)| name.len() + value.len())
@@ -165,38 +162,32 @@ fn malformed(text: impl Into<String>) -> Fault {
 
 /// The record's dimensions with the common ones, sorted. None may be in both (`API_WriteRecords`),
 /// and there must be one at least ("At least one dimension is required for a record.").
-fn merge_dimensions(
-    own: Option<Vec<Dimension>>,
-    common: Option<&[Dimension]>,
-) -> Result<Vec<(String, String)>, Fault> {
-    let mut merged = Vec::new();
-    for dimension in own
-        .unwrap_or_default()
+fn merge_dimensions<'a>(
+    record: &'a Record<'_>,
+    common: &'a Record<'_>,
+) -> Result<Vec<(&'a str, &'a str)>, Fault> {
+    let lists = [record, common]
         .into_iter()
-        .chain(common.unwrap_or(&[]).to_vec())
-    {
-        if dimension
-            .dimension_value_type
-            .as_deref()
-            .is_some_and(|kind| kind != "VARCHAR")
-        {
+        .filter_map(|from| from.dimensions.as_ref());
+    let mut merged = Vec::with_capacity(lists.clone().map(Vec::len).sum());
+    for dimension in lists.flatten() {
+        if text(&dimension.dimension_value_type).is_some_and(|kind| kind != "VARCHAR") {
             return Err(malformed("Dimension values can only be of type VARCHAR."));
         }
-        let name = dimension.name.unwrap_or_default();
-        let value = dimension.value.unwrap_or_default();
+        let name = text(&dimension.name).unwrap_or_default();
+        let value = text(&dimension.value).unwrap_or_default();
         if name.is_empty() || value.is_empty() {
             return Err(malformed("A dimension's name and value must not be empty."));
         }
-        if value.chars().count() > VALUE_CHARS_MAX {
+        if value.len() > VALUE_CHARS_MAX && value.chars().count() > VALUE_CHARS_MAX {
             return Err(malformed(
                 "A dimension's value must have 2048 characters or fewer.",
             ));
         }
-        column_name(&name)?;
+        column_name(name)?;
         if name.starts_with("measure_value") || name.contains(':') {
-            return Err(Fault::Invalid(format!(
-                "The dimension name {name} is not allowed."
-            )));
+            let text = format!("The dimension name {name} is not allowed.");
+            return Err(Fault::Invalid(text));
         }
         merged.push((name, value));
     }
@@ -208,7 +199,7 @@ fn merge_dimensions(
     if merged.len() > DIMENSIONS_MAX {
         return Err(malformed("A record must have 128 dimensions or fewer."));
     }
-    merged.sort();
+    merged.sort_unstable();
     match merged.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         Some(pair) => Err(malformed(format!(
             "Duplicate dimension name: {}",
@@ -248,12 +239,7 @@ fn time_ns(time: Option<&str>, unit: Option<&str>) -> Result<i64, Fault> {
 }
 
 /// The measure value: a single one, or the columns of a `MULTI` record.
-fn value(
-    kind: &str,
-    text: Option<&str>,
-    columns: Option<Vec<MeasureValue>>,
-) -> Result<Value, Fault> {
-    let columns = columns.unwrap_or_default();
+fn value(kind: &str, text: Option<&str>, columns: &[MeasureValue]) -> Result<Value, Fault> {
     if kind == "MULTI" {
         if text.is_some() || columns.is_empty() {
             return Err(malformed(
@@ -287,20 +273,20 @@ fn single(kind: &str, text: Option<&str>) -> Result<Value, Fault> {
     Value::parse(kind, text).map_err(Fault::Invalid)
 }
 
-fn multi(columns: Vec<MeasureValue>) -> Result<Value, Fault> {
+fn multi(columns: &[MeasureValue]) -> Result<Value, Fault> {
     let mut parsed = Vec::with_capacity(columns.len());
     for column in columns {
-        let name = column.name.unwrap_or_default();
+        let name = text(&column.name).unwrap_or_default();
         if name.is_empty() {
             return Err(malformed("A measure's name must not be empty."));
         }
-        column_name(&name)?;
-        let Some(kind) = column.kind else {
+        column_name(name)?;
+        let Some(kind) = text(&column.kind) else {
             return Err(malformed(
                 "A measure's type is required in a multi-measure record.",
             ));
         };
-        parsed.push((name, single(&kind, column.value.as_deref())?));
+        parsed.push((name.to_owned(), single(kind, text(&column.value))?));
     }
     let value = Value::multi(parsed);
     match value
@@ -315,7 +301,7 @@ fn multi(columns: Vec<MeasureValue>) -> Result<Value, Fault> {
 
 /// The limits on sizes, which reject the record only.
 fn sizes(record: &Checked) -> Result<(), Reject> {
-    let too_long = |(name, _): &&(String, String)| name.len() > DIMENSION_NAME_BYTES_MAX;
+    let too_long = |(name, _): &&(&str, &str)| name.len() > DIMENSION_NAME_BYTES_MAX;
     if let Some((name, _)) = record.dimensions.iter().find(too_long) {
         let text = format!("The dimension name {name} exceeds the limit of 60 bytes.");
         return Err(Reject::new(Reason::DimensionNameTooLong, text));
@@ -323,8 +309,8 @@ fn sizes(record: &Checked) -> Result<(), Reject> {
     let columns = record.value.columns();
     let names = columns
         .iter()
-        .map(|(name, _)| name)
-        .chain([&record.measure_name]);
+        .map(|(name, _)| name.as_str())
+        .chain([record.measure_name]);
     if names
         .into_iter()
         .any(|name| name.len() > MEASURE_NAME_BYTES_MAX)

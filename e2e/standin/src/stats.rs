@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde_json::{Value as Json, json};
 
 use crate::limits::{Checked, Reason};
-use crate::model::Record;
+use crate::model::{Record, text};
 
 /// A full call ("Quotas").
 const FULL_CALL: usize = crate::limits::RECORDS_MAX;
@@ -110,7 +110,7 @@ pub(crate) fn meter(records: &[Checked], common: &Record) -> Metered {
     let common_dimensions = common.dimensions.as_deref().unwrap_or_default();
     let common_names: HashSet<&str> = common_dimensions
         .iter()
-        .filter_map(|dimension| dimension.name.as_deref())
+        .filter_map(|dimension| text(&dimension.name))
         .collect();
     let mut seen = HashSet::new();
     for (i, record) in records.iter().enumerate() {
@@ -125,7 +125,7 @@ pub(crate) fn meter(records: &[Checked], common: &Record) -> Metered {
         once += bytes;
         for (name, value) in &record.dimensions {
             let size = name.len() + value.len();
-            metered.bytes += fixed(common_names.contains(name.as_str()), size);
+            metered.bytes += fixed(common_names.contains(name), size);
             once += if seen.insert((name, value)) { size } else { 0 };
         }
     }
@@ -142,13 +142,12 @@ fn kib(bytes: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Dimension;
     use crate::value::Value;
 
-    fn record(host: &str) -> Checked {
+    fn record(host: &str) -> Checked<'_> {
         Checked {
-            dimensions: vec![("host".into(), host.into()), ("region".into(), "eu".into())],
-            measure_name: "cpu".into(),
+            dimensions: vec![("host", host), ("region", "eu")],
+            measure_name: "cpu",
             value: Value::Double(1.0),
             time_ns: 0,
             version: 1,
@@ -165,17 +164,9 @@ mod tests {
             bytes_dimensions_once: 2 * event - 8,
         };
         assert_eq!(plain, want);
-        let region = Dimension {
-            name: Some("region".into()),
-            value: Some("eu".into()),
-            dimension_value_type: None,
-        };
-        let common = Record {
-            dimensions: Some(vec![region]),
-            measure_name: Some("cpu".into()),
-            time: Some("0".into()),
-            ..Record::default()
-        };
+        let common = r#"{"Dimensions": [{"Name": "region", "Value": "eu"}],
+                         "MeasureName": "cpu", "Time": "0"}"#;
+        let common = serde_json::from_str(common).expect("common attributes");
         let shared = 2 * event - 8 - 3 - 8;
         let want = Metered {
             bytes: shared,

@@ -130,7 +130,7 @@ impl Table {
         let columns = record.value.columns().iter();
         let columns: Vec<u32> = columns.map(|(name, _)| self.names.intern(name)).collect();
         self.column_names.extend(columns);
-        let measure = self.names.intern(&record.measure_name);
+        let measure = self.names.intern(record.measure_name);
         self.measure_names.insert(measure);
         let pairs = record.dimensions.iter();
         let set: Vec<(u32, u32)> = pairs
@@ -230,7 +230,7 @@ impl Table {
             let text = "The table exceeds the limit of 128 dimensions.";
             return Err(Reject::new(Reason::TableDimensions, text));
         }
-        let fresh = usize::from(is_new(&self.measure_names, &record.measure_name));
+        let fresh = usize::from(is_new(&self.measure_names, record.measure_name));
         if self.measure_names.len() + fresh > MEASURES_MAX {
             let text = "The table exceeds the limit of 8192 measure names.";
             return Err(Reject::new(Reason::TableMeasures, text));
@@ -248,7 +248,7 @@ impl Table {
             !is_new(&self.dimension_names, name)
                 || record
                     .dimensions
-                    .binary_search_by(|(n, _)| n.as_str().cmp(name))
+                    .binary_search_by(|(n, _)| (*n).cmp(name))
                     .is_ok()
         };
         let is_taken = columns.iter().any(|(name, _)| is_dimension(name))

@@ -221,7 +221,7 @@ fn carry_out(
 ) -> Result<Json, ApiError> {
     let now_ns = clock::now_ns();
     match operation {
-        "WriteRecords" => write::write_records(server, aws_json::parse(body)?, body.len(), now_ns),
+        "WriteRecords" => write::write_records(server, &aws_json::parse(body)?, body.len(), now_ns),
         "DescribeEndpoints" => {
             let host = headers
                 .get("host")

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::aws_json::ApiError;
 use crate::limits::{self, Checked, Fault, Reason, Reject};
-use crate::model::{Record, WriteRecords};
+use crate::model::{Record, WriteRecords, text};
 use crate::stats;
 use crate::table::{Tier, Written};
 use crate::timestream::Server;
@@ -15,7 +15,7 @@ use crate::timestream::Server;
 /// Carries out one call.
 pub(crate) fn write_records(
     server: &Server,
-    call: WriteRecords,
+    call: &WriteRecords,
     bytes: usize,
     now_ns: i64,
 ) -> Result<Json, ApiError> {
@@ -30,15 +30,20 @@ pub(crate) fn write_records(
     answer
 }
 
-fn apply(server: &Server, call: WriteRecords, bytes: usize, now_ns: i64) -> Result<Json, ApiError> {
-    let database = call.database_name.filter(|name| !name.is_empty());
-    let table = call.table_name.filter(|name| !name.is_empty());
+fn apply(
+    server: &Server,
+    call: &WriteRecords,
+    bytes: usize,
+    now_ns: i64,
+) -> Result<Json, ApiError> {
+    let database = text(&call.database_name).filter(|name| !name.is_empty());
+    let table = text(&call.table_name).filter(|name| !name.is_empty());
     let (Some(database), Some(table)) = (database, table) else {
         return Err(ApiError::validation(
             "The database name and the table name are required.",
         ));
     };
-    let records = call.records.unwrap_or_default();
+    let records = call.records.as_ref().map_or(&[][..], Vec::as_slice);
     let count = records.len();
     if count == 0 || count > limits::RECORDS_MAX {
         let bound = if count == 0 {
@@ -51,12 +56,13 @@ fn apply(server: &Server, call: WriteRecords, bytes: usize, now_ns: i64) -> Resu
              must have length {bound}"
         )));
     }
-    let retention = server.catalog().table_mut(&database, &table)?.retention;
-    let common = call.common_attributes.unwrap_or_default();
+    let retention = server.catalog().table_mut(database, table)?.retention;
+    let none = Record::default();
+    let common = call.common_attributes.as_ref().unwrap_or(&none);
     let mut rejected = Vec::new();
     let mut good: Vec<(usize, Checked, Tier)> = Vec::with_capacity(count);
-    for (index, record) in records.into_iter().enumerate() {
-        match check(record, &common, server.is_invalid_rejecting)? {
+    for (index, record) in records.iter().enumerate() {
+        match check(record, common, server.is_invalid_rejecting)? {
             Ok(record) => match retention.tier(record.time_ns, now_ns) {
                 Ok(tier) => good.push((index, record, tier)),
                 Err(reject) => rejected.push((index, reject)),
@@ -69,12 +75,12 @@ fn apply(server: &Server, call: WriteRecords, bytes: usize, now_ns: i64) -> Resu
     if held + good.len() > server.rows_max {
         return Err(ApiError::internal("The stand-in is full (--max-rows)."));
     }
-    let table = catalog.table_mut(&database, &table)?;
+    let table = catalog.table_mut(database, table)?;
     let (indexes, records): (Vec<(usize, Tier)>, Vec<Checked>) = good
         .into_iter()
         .map(|(index, record, tier)| ((index, tier), record))
         .unzip();
-    let metered = stats::meter(&records, &common);
+    let metered = stats::meter(&records, common);
     let mut stats = server.stats();
     stats.applied(count, bytes, metered);
     let (mut memory, mut magnetic) = (0, 0);
@@ -109,11 +115,11 @@ fn apply(server: &Server, call: WriteRecords, bytes: usize, now_ns: i64) -> Resu
 }
 
 /// Checks one record; the outer error fails the call, the inner one the record.
-fn check(
-    record: Record,
-    common: &Record,
+fn check<'a>(
+    record: &'a Record<'_>,
+    common: &'a Record<'_>,
     is_invalid_rejecting: bool,
-) -> Result<Result<Checked, Reject>, ApiError> {
+) -> Result<Result<Checked<'a>, Reject>, ApiError> {
     match limits::check(record, common) {
         Ok(checked) => Ok(Ok(checked)),
         Err(Fault::Rejected(reject)) => Ok(Err(reject)),

@@ -8,10 +8,10 @@ fn table() -> Table {
     Table::new(Retention::default(), NOW_NS)
 }
 
-fn row(dimension: &str, measure: &str, value: f64, version: i64) -> Checked {
+fn row<'a>(dimension: &'a str, measure: &'a str, value: f64, version: i64) -> Checked<'a> {
     Checked {
-        dimensions: vec![(dimension.to_owned(), "1".to_owned())],
-        measure_name: measure.to_owned(),
+        dimensions: vec![(dimension, "1")],
+        measure_name: measure,
         value: Value::Double(value),
         time_ns: NOW_NS,
         version,
@@ -124,13 +124,6 @@ fn a_table_takes_8192_measure_names() {
 #[test]
 fn a_table_takes_1024_columns_and_none_named_like_a_dimension() {
     let mut table = table();
-    let multi = |name: &str| {
-        let columns = vec![(name.to_owned(), Value::Boolean(true))];
-        Checked {
-            value: Value::multi(columns),
-            ..row("d", name, 1.0, 1)
-        }
-    };
     for i in 0..COLUMNS_MAX {
         assert_eq!(table.write(multi(&format!("c{i}"))), Ok(Written::Stored));
     }
@@ -175,5 +168,13 @@ fn retention_sets_the_window() {
             .tier(NOW_NS + offset_ns, NOW_NS)
             .map_err(|reject| reject.reason);
         assert_eq!(got, want, "{offset_ns}");
+    }
+}
+
+fn multi(name: &str) -> Checked<'_> {
+    let columns = vec![(name.to_owned(), Value::Boolean(true))];
+    Checked {
+        value: Value::multi(columns),
+        ..row("d", name, 1.0, 1)
     }
 }
