@@ -30,6 +30,8 @@ pub(crate) type Answer = UnsyncBoxBody<Bytes, Infallible>;
 const GRACE: Duration = Duration::from_secs(3);
 /// How long a client may take for its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take for its request's body.
+const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where to listen.
 #[derive(Args, Clone, Debug)]
@@ -119,9 +121,10 @@ pub(crate) fn plain(status: u16, body: impl Into<Bytes>) -> Response<Answer> {
     text(status, "text/plain; charset=utf-8", body)
 }
 
-/// Reads a body of at most `bytes_max`; `None` if it is longer or breaks off.
+/// Reads a body of at most `bytes_max`; `None` if it is longer, breaks off, or takes too long.
 pub(crate) async fn body(incoming: Incoming, bytes_max: usize) -> Option<Bytes> {
-    let collected = Limited::new(incoming, bytes_max).collect().await;
+    let collected = Limited::new(incoming, bytes_max).collect();
+    let collected = tokio::time::timeout(BODY_TIMEOUT, collected).await.ok()?;
     collected.ok().map(http_body_util::Collected::to_bytes)
 }
 

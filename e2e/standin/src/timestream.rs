@@ -91,7 +91,7 @@ pub(crate) fn table_name(text: &str) -> Result<TableName, String> {
 }
 
 impl Server {
-    fn new(settings: Settings) -> io::Result<Self> {
+    pub(crate) fn new(settings: Settings) -> io::Result<Self> {
         let mut catalog = Catalog::new(settings.enforce_api_rates);
         let retention = Retention {
             memory_hours: settings.memory_hours,

@@ -129,3 +129,6 @@ fn check<'a>(
         Err(Fault::Invalid(text) | Fault::Malformed(text)) => Err(ApiError::validation(text)),
     }
 }
+
+#[cfg(test)]
+mod tests;
