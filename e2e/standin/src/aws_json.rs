@@ -26,12 +26,7 @@ pub(crate) struct ApiError {
 
 impl ApiError {
     fn new(status: u16, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            rejected: Vec::new(),
-        }
+        Self { status, code, message: message.into(), rejected: Vec::new() }
     }
 
     pub(crate) fn validation(message: impl Into<String>) -> Self {
@@ -69,11 +64,7 @@ impl ApiError {
     }
 
     pub(crate) fn throttled() -> Self {
-        Self::new(
-            429,
-            "ThrottlingException",
-            "The request was throttled; try it again.",
-        )
+        Self::new(429, "ThrottlingException", "The request was throttled; try it again.")
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
@@ -82,10 +73,7 @@ impl ApiError {
 
     pub(crate) fn rejected(rejected: Vec<(usize, Reject)>) -> Self {
         let message = "One or more records have been rejected. See RejectedRecords for details.";
-        Self {
-            rejected,
-            ..Self::new(419, "RejectedRecordsException", message)
-        }
+        Self { rejected, ..Self::new(419, "RejectedRecordsException", message) }
     }
 
     /// The error's response.

@@ -39,10 +39,7 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// An empty catalogue; `is_rate_limited` enforces the account's rates of calls.
     pub(crate) fn new(is_rate_limited: bool) -> Self {
-        Self {
-            is_rate_limited,
-            ..Self::default()
-        }
+        Self { is_rate_limited, ..Self::default() }
     }
 
     /// Carries out one operation; `None` if it is not one of a catalogue's.
@@ -52,9 +49,7 @@ impl Catalog {
         call: &ResourceCall,
         now_ns: i64,
     ) -> Option<Result<Json, ApiError>> {
-        let is_change = ["Create", "Update", "Delete"]
-            .iter()
-            .any(|p| operation.starts_with(p));
+        let is_change = ["Create", "Update", "Delete"].iter().any(|p| operation.starts_with(p));
         let handle = match operation {
             "CreateDatabase" => Self::create_database,
             "CreateTable" => Self::create_table,
@@ -84,30 +79,20 @@ impl Catalog {
         database: &str,
         table: &str,
     ) -> Result<&mut Table, ApiError> {
-        let database = self
-            .databases
-            .get_mut(database)
-            .ok_or_else(|| missing("database"))?;
-        database
-            .tables
-            .get_mut(table)
-            .ok_or_else(|| missing("table"))
+        let database = self.databases.get_mut(database).ok_or_else(|| missing("database"))?;
+        database.tables.get_mut(table).ok_or_else(|| missing("table"))
     }
 
     /// All tables with their databases' and their own names.
     pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &str, &Table)> {
         self.databases.iter().flat_map(|(database, it)| {
-            it.tables
-                .iter()
-                .map(move |(name, table)| (database.as_str(), name.as_str(), table))
+            it.tables.iter().map(move |(name, table)| (database.as_str(), name.as_str(), table))
         })
     }
 
     /// All tables, to change them.
     pub(crate) fn tables_mut(&mut self) -> impl Iterator<Item = &mut Table> {
-        self.databases
-            .values_mut()
-            .flat_map(|database| database.tables.values_mut())
+        self.databases.values_mut().flat_map(|database| database.tables.values_mut())
     }
 
     /// Makes a table, and its database if need be.
@@ -119,10 +104,8 @@ impl Catalog {
         now_ns: i64,
     ) {
         let database = self.databases.entry(database.to_owned());
-        let database = database.or_insert_with(|| Database {
-            created_ns: now_ns,
-            tables: BTreeMap::new(),
-        });
+        let database =
+            database.or_insert_with(|| Database { created_ns: now_ns, tables: BTreeMap::new() });
         let table = database.tables.entry(table.to_owned());
         table.or_insert_with(|| Table::new(retention, now_ns));
     }
@@ -132,10 +115,7 @@ impl Catalog {
         match self.databases.entry(name.to_owned()) {
             Entry::Occupied(_) => Err(ApiError::conflict("The database already exists.")),
             Entry::Vacant(free) => {
-                let database = Database {
-                    created_ns: now_ns,
-                    tables: BTreeMap::new(),
-                };
+                let database = Database { created_ns: now_ns, tables: BTreeMap::new() };
                 Ok(json!({"Database": database_json(name, free.insert(database))}))
             }
         }
@@ -169,11 +149,7 @@ impl Catalog {
 
     fn list_databases(&mut self, call: &ResourceCall, _: i64) -> Result<Json, ApiError> {
         let items = self.databases.iter();
-        page(
-            call,
-            "Databases",
-            items.map(|(name, it)| (name.as_str(), database_json(name, it))),
-        )
+        page(call, "Databases", items.map(|(name, it)| (name.as_str(), database_json(name, it))))
     }
 
     fn list_tables(&mut self, call: &ResourceCall, _: i64) -> Result<Json, ApiError> {
@@ -181,9 +157,7 @@ impl Catalog {
         if let Some(name) = wanted {
             self.database_mut(name)?;
         }
-        let items = self
-            .tables()
-            .filter(|(database, _, _)| wanted.is_none_or(|n| n == *database));
+        let items = self.tables().filter(|(database, _, _)| wanted.is_none_or(|n| n == *database));
         let items = items.map(|(database, name, it)| {
             (format!("{database}/{name}"), table_json(database, name, it))
         });
@@ -206,18 +180,14 @@ impl Catalog {
     fn delete_database(&mut self, call: &ResourceCall, _: i64) -> Result<Json, ApiError> {
         let name = name(call.database_name.as_deref(), "database")?;
         if !self.database_mut(name)?.tables.is_empty() {
-            return Err(ApiError::validation(
-                "The database must be empty to be deleted.",
-            ));
+            return Err(ApiError::validation("The database must be empty to be deleted."));
         }
         self.databases.remove(name);
         Ok(json!({}))
     }
 
     fn database_mut(&mut self, name: &str) -> Result<&mut Database, ApiError> {
-        self.databases
-            .get_mut(name)
-            .ok_or_else(|| missing("database"))
+        self.databases.get_mut(name).ok_or_else(|| missing("database"))
     }
 
     /// Whether this call is one too many within the last second; refused calls do not count.

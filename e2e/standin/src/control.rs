@@ -69,11 +69,7 @@ fn faults_json(server: &Server) -> Response<Answer> {
 }
 
 fn stats(server: &Server) -> Response<Answer> {
-    let stored_rows = server
-        .catalog()
-        .tables()
-        .map(|(_, _, table)| table.len())
-        .sum();
+    let stored_rows = server.catalog().tables().map(|(_, _, table)| table.len()).sum();
     serve::json(200, &server.stats().json(stored_rows))
 }
 
@@ -108,10 +104,7 @@ fn named(server: &Server, uri: &hyper::Uri) -> Result<TableName, Box<Response<An
                 let text = "name one of the tables: ?table=DATABASE.TABLE";
                 return Err(Box::new(problem(400, text)));
             };
-            TableName {
-                database: database.to_owned(),
-                table: table.to_owned(),
-            }
+            TableName { database: database.to_owned(), table: table.to_owned() }
         }
     };
     match catalog.table(&name.database, &name.table) {
@@ -135,18 +128,7 @@ fn rows(server: Arc<Server>, uri: &hyper::Uri, format: Format) -> Response<Answe
     };
     let TableName { database, table } = name;
     let columns = Vec::new();
-    timestream::stream(
-        kind,
-        Rows {
-            server,
-            database,
-            table,
-            measure,
-            format,
-            since,
-            columns,
-        },
-    )
+    timestream::stream(kind, Rows { server, database, table, measure, format, since, columns })
 }
 
 fn delete_rows(server: &Server, uri: &hyper::Uri) -> Response<Answer> {
@@ -192,16 +174,12 @@ fn summary(server: &Server, uri: &hyper::Uri) -> Response<Answer> {
             Value::BigInt(_) | Value::Boolean(_) | Value::Timestamp(_) | Value::Long(_) => 0.0,
         };
         let pairs = table.sets.pairs(row.set).iter();
-        let id = pairs
-            .into_iter()
-            .find(|(name, _)| Some(*name) == instance_id);
+        let id = pairs.into_iter().find(|(name, _)| Some(*name) == instance_id);
         let id = id.map_or("", |(_, value)| table.names.text(*value));
         *instances.entry(id).or_default().entry(measure).or_default() += 1;
     }
-    let measures: BTreeMap<&str, Json> = measures
-        .into_iter()
-        .map(|(n, c)| (n, json!({"rows": c.rows, "sum": c.sum})))
-        .collect();
+    let measures: BTreeMap<&str, Json> =
+        measures.into_iter().map(|(n, c)| (n, json!({"rows": c.rows, "sum": c.sum}))).collect();
     serve::json(
         200,
         &json!({

@@ -68,10 +68,7 @@ impl Faulty {
             faults.cut_percent,
             faults.cut_after_apply_percent,
         ];
-        if percents
-            .iter()
-            .any(|percent| !(0.0..=100.0).contains(percent))
-        {
+        if percents.iter().any(|percent| !(0.0..=100.0).contains(percent)) {
             return Err("percentages must lie between 0 and 100".to_owned());
         }
         if faults.down_ms > 0 {
@@ -129,25 +126,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_plays_the_same_faults_and_percentages_do_not_disturb_each_other() {
-        let faults = Faults {
-            throttle_percent: 20.0,
-            fail_percent: 5.0,
-            ..Faults::default()
-        };
+        let faults = Faults { throttle_percent: 20.0, fail_percent: 5.0, ..Faults::default() };
         let first = plans(&faults);
         assert_eq!(first, plans(&faults));
-        assert_ne!(
-            first,
-            plans(&Faults {
-                seed: 1,
-                ..faults.clone()
-            })
-        );
+        assert_ne!(first, plans(&Faults { seed: 1, ..faults.clone() }));
         let throttled = |plans: &[Plan]| plans.iter().map(|p| p.is_throttled).collect::<Vec<_>>();
-        let other = plans(&Faults {
-            fail_percent: 50.0,
-            ..faults
-        });
+        let other = plans(&Faults { fail_percent: 50.0, ..faults });
         assert_eq!(throttled(&first), throttled(&other));
         let count = first.iter().filter(|plan| plan.is_throttled).count();
         assert!((330..470).contains(&count), "{count} of 2000 at 20 %");
@@ -155,41 +139,20 @@ mod tests {
 
     #[test]
     fn zero_is_never_and_a_hundred_always() {
-        assert!(
-            plans(&Faults::default())
-                .iter()
-                .all(|plan| *plan == Plan::default())
-        );
-        let all = Faults {
-            cut_percent: 100.0,
-            ..Faults::default()
-        };
+        assert!(plans(&Faults::default()).iter().all(|plan| *plan == Plan::default()));
+        let all = Faults { cut_percent: 100.0, ..Faults::default() };
         assert!(plans(&all).iter().all(|plan| plan.is_cut));
         let mut player = Faulty::default();
-        let bad = Faults {
-            cut_percent: 101.0,
-            ..Faults::default()
-        };
+        let bad = Faults { cut_percent: 101.0, ..Faults::default() };
         assert!(player.set(bad, 0).is_err());
-        let bad = Faults {
-            fail_percent: f64::NAN,
-            ..Faults::default()
-        };
+        let bad = Faults { fail_percent: f64::NAN, ..Faults::default() };
         assert!(player.set(bad, 0).is_err());
     }
 
     #[test]
     fn down_ends() {
         let mut player = Faulty::default();
-        player
-            .set(
-                Faults {
-                    down_ms: 500,
-                    ..Faults::default()
-                },
-                1000,
-            )
-            .expect("good faults");
+        player.set(Faults { down_ms: 500, ..Faults::default() }, 1000).expect("good faults");
         assert!(player.plan(1499).is_down);
         assert!(!player.plan(1500).is_down);
     }

@@ -80,11 +80,7 @@ pub(crate) struct Reject {
 
 impl Reject {
     pub(crate) fn new(reason: Reason, text: impl Into<String>) -> Self {
-        Self {
-            reason,
-            text: text.into(),
-            existing_version: None,
-        }
+        Self { reason, text: text.into(), existing_version: None }
     }
 }
 
@@ -125,35 +121,21 @@ pub(crate) fn check<'a>(
     let time_ns = time_ns(time, unit)?;
     let version = record.version.or(common.version).unwrap_or(1);
     if version < 1 {
-        return Err(malformed(
-            "Invalid version for record: it must be 1 or more.",
-        ));
+        return Err(malformed("Invalid version for record: it must be 1 or more."));
     }
     let kind = text(&record.measure_value_type).or(text(&common.measure_value_type));
     let single = text(&record.measure_value).or(text(&common.measure_value));
-    let columns = record
-        .measure_values
-        .as_ref()
-        .or(common.measure_values.as_ref());
+    let columns = record.measure_values.as_ref().or(common.measure_values.as_ref());
     let columns = columns.map_or(&[][..], Vec::as_slice);
     let value = value(kind.unwrap_or("DOUBLE"), single, columns)?;
-    let checked = Checked {
-        dimensions,
-        measure_name,
-        value,
-        time_ns,
-        version,
-    };
+    let checked = Checked { dimensions, measure_name, value, time_ns, version };
     sizes(&checked).map_err(Fault::Rejected)?;
     Ok(checked)
 }
 
 /// Name plus value bytes of all dimensions.
 pub(crate) fn dimension_bytes(dimensions: &[(&str, &str)]) -> usize {
-    dimensions
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum()
+    dimensions.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
 fn malformed(text: impl Into<String>) -> Fault {
@@ -166,9 +148,7 @@ fn merge_dimensions<'a>(
     record: &'a Record<'_>,
     common: &'a Record<'_>,
 ) -> Result<Vec<(&'a str, &'a str)>, Fault> {
-    let lists = [record, common]
-        .into_iter()
-        .filter_map(|from| from.dimensions.as_ref());
+    let lists = [record, common].into_iter().filter_map(|from| from.dimensions.as_ref());
     let mut merged = Vec::with_capacity(lists.clone().map(Vec::len).sum());
     for dimension in lists.flatten() {
         if text(&dimension.dimension_value_type).is_some_and(|kind| kind != "VARCHAR") {
@@ -180,9 +160,7 @@ fn merge_dimensions<'a>(
             return Err(malformed("A dimension's name and value must not be empty."));
         }
         if value.len() > VALUE_CHARS_MAX && value.chars().count() > VALUE_CHARS_MAX {
-            return Err(malformed(
-                "A dimension's value must have 2048 characters or fewer.",
-            ));
+            return Err(malformed("A dimension's value must have 2048 characters or fewer."));
         }
         column_name(name)?;
         if name.starts_with("measure_value") || name.contains(':') {
@@ -192,19 +170,14 @@ fn merge_dimensions<'a>(
         merged.push((name, value));
     }
     if merged.is_empty() {
-        return Err(malformed(
-            "At least one dimension is required for a record.",
-        ));
+        return Err(malformed("At least one dimension is required for a record."));
     }
     if merged.len() > DIMENSIONS_MAX {
         return Err(malformed("A record must have 128 dimensions or fewer."));
     }
     merged.sort_unstable();
     match merged.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        Some(pair) => Err(malformed(format!(
-            "Duplicate dimension name: {}",
-            pair[0].0
-        ))),
+        Some(pair) => Err(malformed(format!("Duplicate dimension name: {}", pair[0].0))),
         None => Ok(merged),
     }
 }
@@ -213,9 +186,7 @@ fn merge_dimensions<'a>(
 fn column_name(name: &str) -> Result<(), Fault> {
     let is_reserved = ["measure_value", "ts_non_existent_col", "time"].contains(&name);
     if is_reserved || name.starts_with("ts_") || name.starts_with("measure_name") {
-        return Err(Fault::Invalid(format!(
-            "The name {name} is a reserved system identifier."
-        )));
+        return Err(Fault::Invalid(format!("The name {name} is a reserved system identifier.")));
     }
     Ok(())
 }
@@ -229,9 +200,7 @@ fn time_ns(time: Option<&str>, unit: Option<&str>) -> Result<i64, Fault> {
         "NANOSECONDS" => 1,
         other => return Err(malformed(format!("Invalid time unit for record: {other}"))),
     };
-    let number = time
-        .filter(|text| text.len() <= 256)
-        .and_then(|text| text.parse::<i64>().ok());
+    let number = time.filter(|text| text.len() <= 256).and_then(|text| text.parse::<i64>().ok());
     match number.and_then(|number| number.checked_mul(scale)) {
         Some(time_ns) if time_ns >= 0 => Ok(time_ns),
         Some(_) | None => Err(malformed("Invalid time for record.")),
@@ -242,21 +211,15 @@ fn time_ns(time: Option<&str>, unit: Option<&str>) -> Result<i64, Fault> {
 fn value(kind: &str, text: Option<&str>, columns: &[MeasureValue]) -> Result<Value, Fault> {
     if kind == "MULTI" {
         if text.is_some() || columns.is_empty() {
-            return Err(malformed(
-                "A MULTI record has MeasureValues and no MeasureValue.",
-            ));
+            return Err(malformed("A MULTI record has MeasureValues and no MeasureValue."));
         }
         return multi(columns);
     }
     if !columns.is_empty() {
-        return Err(malformed(
-            "MeasureValues are only for records of type MULTI.",
-        ));
+        return Err(malformed("MeasureValues are only for records of type MULTI."));
     }
     if kind == "TIMESTAMP" {
-        return Err(malformed(
-            "TIMESTAMP is only supported in multi-measure records.",
-        ));
+        return Err(malformed("TIMESTAMP is only supported in multi-measure records."));
     }
     single(kind, text)
 }
@@ -266,9 +229,7 @@ fn single(kind: &str, text: Option<&str>) -> Result<Value, Fault> {
         return Err(malformed("A measure value is required for a record."));
     };
     if text.chars().count() > VALUE_CHARS_MAX {
-        return Err(malformed(
-            "A measure value must have 2048 characters or fewer.",
-        ));
+        return Err(malformed("A measure value must have 2048 characters or fewer."));
     }
     Value::parse(kind, text).map_err(Fault::Invalid)
 }
@@ -282,18 +243,12 @@ fn multi(columns: &[MeasureValue]) -> Result<Value, Fault> {
         }
         column_name(name)?;
         let Some(kind) = text(&column.kind) else {
-            return Err(malformed(
-                "A measure's type is required in a multi-measure record.",
-            ));
+            return Err(malformed("A measure's type is required in a multi-measure record."));
         };
         parsed.push((name.to_owned(), single(kind, text(&column.value))?));
     }
     let value = Value::multi(parsed);
-    match value
-        .columns()
-        .windows(2)
-        .find(|pair| pair[0].0 == pair[1].0)
-    {
+    match value.columns().windows(2).find(|pair| pair[0].0 == pair[1].0) {
         Some(pair) => Err(malformed(format!("Duplicate measure name: {}", pair[0].0))),
         None => Ok(value),
     }
@@ -307,14 +262,8 @@ fn sizes(record: &Checked) -> Result<(), Reject> {
         return Err(Reject::new(Reason::DimensionNameTooLong, text));
     }
     let columns = record.value.columns();
-    let names = columns
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .chain([record.measure_name]);
-    if names
-        .into_iter()
-        .any(|name| name.len() > MEASURE_NAME_BYTES_MAX)
-    {
+    let names = columns.iter().map(|(name, _)| name.as_str()).chain([record.measure_name]);
+    if names.into_iter().any(|name| name.len() > MEASURE_NAME_BYTES_MAX) {
         let text = "The measure name exceeds the limit of 256 bytes.";
         return Err(Reject::new(Reason::MeasureNameTooLong, text));
     }
@@ -327,10 +276,7 @@ fn sizes(record: &Checked) -> Result<(), Reject> {
         return Err(Reject::new(Reason::DimensionsTooLarge, text));
     }
     if record_bytes(record) > RECORD_BYTES_MAX {
-        return Err(Reject::new(
-            Reason::RecordTooLarge,
-            "The record exceeds the limit of 2 KB.",
-        ));
+        return Err(Reject::new(Reason::RecordTooLarge, "The record exceeds the limit of 2 KB."));
     }
     Ok(())
 }

@@ -33,10 +33,7 @@ pub(crate) async fn run(settings: Settings) -> io::Result<()> {
         None => {
             let tables = get(&settings.endpoint, "/control/tables").await?;
             let tables = tables.as_array().cloned().unwrap_or_default();
-            tables
-                .iter()
-                .filter_map(|table| table["table"].as_str().map(String::from))
-                .collect()
+            tables.iter().filter_map(|table| table["table"].as_str().map(String::from)).collect()
         }
     };
     for table in tables {
@@ -47,37 +44,20 @@ pub(crate) async fn run(settings: Settings) -> io::Result<()> {
 }
 
 async fn get(endpoint: &str, path: &str) -> io::Result<Json> {
-    let authority = endpoint
-        .strip_prefix("http://")
-        .unwrap_or(endpoint)
-        .trim_end_matches('/');
+    let authority = endpoint.strip_prefix("http://").unwrap_or(endpoint).trim_end_matches('/');
     let answer = async {
         let stream = TcpStream::connect(authority).await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let driver = tokio::spawn(connection);
-        let request = Request::get(path)
-            .header("host", authority)
-            .body(Empty::<Bytes>::new());
+        let request = Request::get(path).header("host", authority).body(Empty::<Bytes>::new());
         let request = request.map_err(io::Error::other)?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(io::Error::other)?;
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
         let status = response.status();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map_err(io::Error::other)?
-            .to_bytes();
+        let body = response.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
         driver.abort();
         if !status.is_success() {
-            return Err(io::Error::other(format!(
-                "{status}: {}",
-                String::from_utf8_lossy(&body)
-            )));
+            return Err(io::Error::other(format!("{status}: {}", String::from_utf8_lossy(&body))));
         }
         serde_json::from_slice(&body).map_err(io::Error::other)
     };
@@ -99,30 +79,12 @@ fn render(summary: &Json) -> String {
     let mut lines = vec![head];
     for (measure, counts) in measures {
         let sum = counts["sum"].as_f64().unwrap_or_default();
-        let mut line = vec![
-            measure.clone(),
-            number(&counts["rows"]).to_string(),
-            short(sum),
-        ];
-        line.extend(
-            shown
-                .iter()
-                .map(|id| number(&instances[*id][measure]).to_string()),
-        );
+        let mut line = vec![measure.clone(), number(&counts["rows"]).to_string(), short(sum)];
+        line.extend(shown.iter().map(|id| number(&instances[*id][measure]).to_string()));
         lines.push(line);
     }
-    let of = |id: &String| {
-        instances[id]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(_, n)| number(n))
-    };
-    let mut total = vec![
-        "total".to_owned(),
-        number(&summary["rows"]).to_string(),
-        String::new(),
-    ];
+    let of = |id: &String| instances[id].as_object().into_iter().flatten().map(|(_, n)| number(n));
+    let mut total = vec!["total".to_owned(), number(&summary["rows"]).to_string(), String::new()];
     total.extend(shown.iter().map(|id| of(id).sum::<u64>().to_string()));
     lines.push(total);
 
@@ -150,22 +112,12 @@ fn label(id: &str) -> &str {
 /// Columns of equal width, the first to the left and the others to the right.
 fn align(lines: &[Vec<String>]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
-    let widths: Vec<usize> = (0..lines[0].len())
-        .map(|c| width(c).unwrap_or_default())
-        .collect();
+    let widths: Vec<usize> = (0..lines[0].len()).map(|c| width(c).unwrap_or_default()).collect();
     let mut text = String::new();
     for line in lines {
-        let cells = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(i, (cell, width))| {
-                if i == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("  {cell:>width$}")
-                }
-            });
+        let cells = line.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
+            if i == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") }
+        });
         text += cells.collect::<String>().trim_end();
         text.push('\n');
     }

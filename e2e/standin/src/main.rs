@@ -55,10 +55,8 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         match command {
             Command::Timestream(settings) => timestream::run(*settings).await,

@@ -62,9 +62,7 @@ impl Rows {
         if self.format == Format::Csv && self.columns.is_empty() {
             self.columns = table.dimensions().iter().map(ToString::to_string).collect();
             text.push_str("time_ns,measure_name,type,value,version");
-            self.columns
-                .iter()
-                .for_each(|name| push_csv(&mut text, name));
+            self.columns.iter().for_each(|name| push_csv(&mut text, name));
             text.push('\n');
         }
         let measure = self.measure.as_deref().map(|name| table.names.get(name));
@@ -92,12 +90,7 @@ impl Rows {
 fn push_ndjson(text: &mut String, table: &Table, seq: u64, row: &Row) {
     let pairs = table.sets.pairs(row.set).iter();
     let dimensions: Map<String, Json> = pairs
-        .map(|(name, value)| {
-            (
-                table.names.text(*name).to_owned(),
-                table.names.text(*value).into(),
-            )
-        })
+        .map(|(name, value)| (table.names.text(*name).to_owned(), table.names.text(*value).into()))
         .collect();
     let line = json!({
         "seq": seq,
@@ -129,9 +122,7 @@ fn push_csv_row(text: &mut String, table: &Table, row: &Row, columns: &[String])
     push_csv(text, &row.version.to_string());
     let pairs = table.sets.pairs(row.set);
     for column in columns {
-        let pair = pairs
-            .iter()
-            .find(|(name, _)| table.names.text(*name) == column);
+        let pair = pairs.iter().find(|(name, _)| table.names.text(*name) == column);
         push_csv(text, pair.map_or("", |(_, value)| table.names.text(*value)));
     }
     text.push('\n');

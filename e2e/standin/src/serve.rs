@@ -105,9 +105,7 @@ pub(crate) fn text(status: u16, kind: &'static str, body: impl Into<Bytes>) -> R
     let mut response = Response::new(Full::new(body.into()).boxed_unsync());
     *response.status_mut() =
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -130,22 +128,15 @@ pub(crate) async fn body(incoming: Incoming, bytes_max: usize) -> Option<Bytes> 
 
 /// The value of a query parameter, percent-decoded.
 pub(crate) fn query(request: &hyper::Uri, name: &str) -> Option<String> {
-    let mut pairs = request
-        .query()?
-        .split('&')
-        .filter_map(|pair| pair.split_once('='));
-    pairs
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| percent_decode(value))
+    let mut pairs = request.query()?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| percent_decode(value))
 }
 
 fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        let digits = tail
-            .get(..2)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if *first == b'%' => {
                 bytes.push(byte);
@@ -183,9 +174,7 @@ where
     // Without it small answers wait for the client's delayed acknowledgement.
     let _ignored = stream.set_nodelay(true);
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     let served = builder.serve_connection(TokioIo::new(stream), service_fn(handler));
     let mut served = pin!(served);
     // An error here is the client's, or a cut: the connection is closed either way.
@@ -217,9 +206,7 @@ mod tests {
 
     #[test]
     fn query_values_are_decoded() {
-        let uri: hyper::Uri = "/rows?table=a.b&measure=x%20y+z%2&since=7"
-            .parse()
-            .expect("a URI");
+        let uri: hyper::Uri = "/rows?table=a.b&measure=x%20y+z%2&since=7".parse().expect("a URI");
         assert_eq!(query(&uri, "table").as_deref(), Some("a.b"));
         assert_eq!(query(&uri, "measure").as_deref(), Some("x y z%2"));
         assert_eq!(query(&uri, "none"), None);

@@ -47,33 +47,22 @@ struct Authorization<'a> {
 pub(crate) fn verify(request: &Signed, keys: &Keys, now_ns: i64) -> Result<(), ApiError> {
     let Some(header) = header(request.headers, "authorization") else {
         let message = "Request is missing Authentication Token";
-        return Err(ApiError::signature(
-            "MissingAuthenticationTokenException",
-            message,
-        ));
+        return Err(ApiError::signature("MissingAuthenticationTokenException", message));
     };
     let Some(auth) = parse(&header) else {
         let message = "The Authorization header is not a complete Signature Version 4 header.";
         return Err(ApiError::signature("IncompleteSignatureException", message));
     };
     if auth.service != SERVICE {
-        return Err(invalid(
-            "Credential should be scoped to correct service: 'timestream'.",
-        ));
+        return Err(invalid("Credential should be scoped to correct service: 'timestream'."));
     }
-    if keys
-        .access_key
-        .as_deref()
-        .is_some_and(|key| key != auth.access_key)
-    {
+    if keys.access_key.as_deref().is_some_and(|key| key != auth.access_key) {
         let message = "The security token included in the request is invalid.";
         return Err(ApiError::signature("UnrecognizedClientException", message));
     }
     let date = self::header(request.headers, "x-amz-date").unwrap_or_default();
     let Some(seconds) = clock::parse_basic(&date).filter(|_| date.starts_with(auth.date)) else {
-        return Err(invalid(
-            "X-Amz-Date is missing, malformed, or not the credential's date.",
-        ));
+        return Err(invalid("X-Amz-Date is missing, malformed, or not the credential's date."));
     };
     if (now_ns / 1_000_000_000 - seconds).abs() > SKEW_SECONDS_MAX {
         return Err(invalid("Signature expired or not yet valid."));
@@ -116,9 +105,7 @@ fn parse(header: &str) -> Option<Authorization<'_>> {
     };
     let (signed_headers, signature) = (field("SignedHeaders")?, field("Signature")?);
     let is_whole = terminator == "aws4_request"
-        && [access_key, date, region, signed_headers]
-            .iter()
-            .all(|part| !part.is_empty())
+        && [access_key, date, region, signed_headers].iter().all(|part| !part.is_empty())
         && signature.len() == 64;
     is_whole.then_some(Authorization {
         access_key,
@@ -142,10 +129,7 @@ fn recompute(
         return Err(invalid("X-Amz-Content-SHA256 is not the hash of the body."));
     }
     let canonical = canonical(request, auth.signed_headers, &body_hash)?;
-    let scope = format!(
-        "{}/{}/{}/aws4_request",
-        auth.date, auth.region, auth.service
-    );
+    let scope = format!("{}/{}/{}/aws4_request", auth.date, auth.region, auth.service);
     let canonical_hash = hex(&Sha256::digest(canonical.as_bytes()));
     let to_sign = format!("{ALGORITHM}\n{date}\n{scope}\n{canonical_hash}");
     let mut key = format!("AWS4{secret}").into_bytes();
@@ -165,18 +149,14 @@ fn canonical(request: &Signed, signed: &str, body_hash: &str) -> Result<String, 
     for name in signed.split(';') {
         let value = header(request.headers, name);
         let Some(value) = value.filter(|_| before < name && name == name.to_lowercase()) else {
-            return Err(invalid(
-                "SignedHeaders must be sorted, lower case, and in the request.",
-            ));
+            return Err(invalid("SignedHeaders must be sorted, lower case, and in the request."));
         };
         lines = lines + name + ":" + &value + "\n";
         before = name;
     }
     let (method, path) = (request.method, request.uri.path());
     let query = request.uri.query().unwrap_or_default();
-    Ok(format!(
-        "{method}\n{path}\n{query}\n{lines}\n{signed}\n{body_hash}"
-    ))
+    Ok(format!("{method}\n{path}\n{query}\n{lines}\n{signed}\n{body_hash}"))
 }
 
 fn mac(key: &[u8], text: &str) -> Result<Hmac<Sha256>, ApiError> {
@@ -188,18 +168,13 @@ fn mac(key: &[u8], text: &str) -> Result<Hmac<Sha256>, ApiError> {
 
 fn hex(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
     let pairs = digits?;
-    pairs
-        .chunks(2)
-        .map(|pair| u8::try_from(pair[0] * 16 + pair.get(1)?).ok())
-        .collect()
+    pairs.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair.get(1)?).ok()).collect()
 }
 
 #[cfg(test)]
@@ -210,19 +185,12 @@ mod tests {
 
     fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
         let pairs = list.iter();
-        pairs
-            .map(|(n, v)| (n.parse().expect("name"), v.parse().expect("value")))
-            .collect()
+        pairs.map(|(n, v)| (n.parse().expect("name"), v.parse().expect("value"))).collect()
     }
 
     fn check(list: &[(&'static str, &str)], keys: &Keys, body: &[u8]) -> Result<(), &'static str> {
         let (uri, headers) = (Uri::from_static("/"), headers(list));
-        let request = Signed {
-            method: &Method::POST,
-            uri: &uri,
-            headers: &headers,
-            body,
-        };
+        let request = Signed { method: &Method::POST, uri: &uri, headers: &headers, body };
         verify(&request, keys, NOW_NS).map_err(|error| error.code)
     }
 
@@ -233,10 +201,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_recomputed() {
-        let keys = Keys {
-            access_key: None,
-            secret_key: Some("SECRETEXAMPLE".into()),
-        };
+        let keys = Keys { access_key: None, secret_key: Some("SECRETEXAMPLE".into()) };
         let good = format!("{SAMPLE}{SIGNATURE}");
         let list = |auth| {
             [
@@ -248,26 +213,11 @@ mod tests {
             ]
         };
         assert_eq!(check(&list(&good), &keys, b"{}"), Ok(()));
-        assert_eq!(
-            check(&list(&good), &keys, b"{ }"),
-            Err("InvalidSignatureException")
-        );
-        let other = Keys {
-            secret_key: Some("OTHER".into()),
-            ..keys.clone()
-        };
-        assert_eq!(
-            check(&list(&good), &other, b"{}"),
-            Err("InvalidSignatureException")
-        );
-        let known = Keys {
-            access_key: Some("SOMEONE".into()),
-            ..keys
-        };
-        assert_eq!(
-            check(&list(&good), &known, b"{}"),
-            Err("UnrecognizedClientException")
-        );
+        assert_eq!(check(&list(&good), &keys, b"{ }"), Err("InvalidSignatureException"));
+        let other = Keys { secret_key: Some("OTHER".into()), ..keys.clone() };
+        assert_eq!(check(&list(&good), &other, b"{}"), Err("InvalidSignatureException"));
+        let known = Keys { access_key: Some("SOMEONE".into()), ..keys };
+        assert_eq!(check(&list(&good), &known, b"{}"), Err("UnrecognizedClientException"));
     }
 
     #[test]
@@ -283,27 +233,11 @@ mod tests {
         let now = "20150830T123600Z";
         let cases = [
             (None, now, Err("MissingAuthenticationTokenException")),
-            (
-                Some("Basic abc".to_owned()),
-                now,
-                Err("IncompleteSignatureException"),
-            ),
-            (
-                Some(with("A/20150830/x", signed)),
-                now,
-                Err("IncompleteSignatureException"),
-            ),
-            (
-                Some(with(scope, "")),
-                now,
-                Err("IncompleteSignatureException"),
-            ),
+            (Some("Basic abc".to_owned()), now, Err("IncompleteSignatureException")),
+            (Some(with("A/20150830/x", signed)), now, Err("IncompleteSignatureException")),
+            (Some(with(scope, "")), now, Err("IncompleteSignatureException")),
             (Some(with(scope, signed)), now, Ok(())),
-            (
-                Some(with(scope, "x-amz-date")),
-                now,
-                Err("InvalidSignatureException"),
-            ),
+            (Some(with(scope, "x-amz-date")), now, Err("InvalidSignatureException")),
             (
                 Some(with(&scope.replace("timestream", "s3"), signed)),
                 now,
@@ -314,16 +248,8 @@ mod tests {
                 now,
                 Err("InvalidSignatureException"),
             ),
-            (
-                Some(with(scope, signed)),
-                late,
-                Err("InvalidSignatureException"),
-            ),
-            (
-                Some(with(scope, signed)),
-                "today",
-                Err("InvalidSignatureException"),
-            ),
+            (Some(with(scope, signed)), late, Err("InvalidSignatureException")),
+            (Some(with(scope, signed)), "today", Err("InvalidSignatureException")),
         ];
         for (auth, date, want) in cases {
             let mut list = vec![("host", "h"), ("x-amz-date", date)];

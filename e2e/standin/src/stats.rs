@@ -55,11 +55,8 @@ impl Stats {
 
     /// The counters as `/stats` shows them.
     pub(crate) fn json(&self, stored_rows: usize) -> Json {
-        let rejected: BTreeMap<&str, u64> = self
-            .rejected
-            .iter()
-            .map(|(reason, count)| (reason.key(), *count))
-            .collect();
+        let rejected: BTreeMap<&str, u64> =
+            self.rejected.iter().map(|(reason, count)| (reason.key(), *count)).collect();
         json!({
             "calls": self.calls,
             "calls_total": self.calls.values().sum::<u64>(),
@@ -108,10 +105,8 @@ pub(crate) fn meter(records: &[Checked], common: &Record) -> Metered {
     let mut metered = Metered::default();
     let mut once = 0;
     let common_dimensions = common.dimensions.as_deref().unwrap_or_default();
-    let common_names: HashSet<&str> = common_dimensions
-        .iter()
-        .filter_map(|dimension| text(&dimension.name))
-        .collect();
+    let common_names: HashSet<&str> =
+        common_dimensions.iter().filter_map(|dimension| text(&dimension.name)).collect();
     let mut seen = HashSet::new();
     for (i, record) in records.iter().enumerate() {
         let fixed = |is_common: bool, bytes: usize| {
@@ -129,10 +124,7 @@ pub(crate) fn meter(records: &[Checked], common: &Record) -> Metered {
             once += if seen.insert((name, value)) { size } else { 0 };
         }
     }
-    Metered {
-        bytes_dimensions_once: once,
-        ..metered
-    }
+    Metered { bytes_dimensions_once: once, ..metered }
 }
 
 fn kib(bytes: usize) -> u64 {
@@ -159,19 +151,13 @@ mod tests {
         let records = [record("a"), record("b")];
         let event = 8 + (4 + 1) + (6 + 2) + 3 + 8;
         let plain = meter(&records, &Record::default());
-        let want = Metered {
-            bytes: 2 * event,
-            bytes_dimensions_once: 2 * event - 8,
-        };
+        let want = Metered { bytes: 2 * event, bytes_dimensions_once: 2 * event - 8 };
         assert_eq!(plain, want);
         let common = r#"{"Dimensions": [{"Name": "region", "Value": "eu"}],
                          "MeasureName": "cpu", "Time": "0"}"#;
         let common = serde_json::from_str(common).expect("common attributes");
         let shared = 2 * event - 8 - 3 - 8;
-        let want = Metered {
-            bytes: shared,
-            bytes_dimensions_once: shared,
-        };
+        let want = Metered { bytes: shared, bytes_dimensions_once: shared };
         assert_eq!(meter(&records, &common), want);
         assert_eq!([kib(1), kib(1024), kib(1025)], [1, 1, 2]);
     }

@@ -30,11 +30,7 @@ pub(crate) struct Retention {
 impl Default for Retention {
     /// The service's defaults ("Quotas").
     fn default() -> Self {
-        Self {
-            memory_hours: 6,
-            magnetic_days: 73_000,
-            is_magnetic_write: false,
-        }
+        Self { memory_hours: 6, magnetic_days: 73_000, is_magnetic_write: false }
     }
 }
 
@@ -133,17 +129,12 @@ impl Table {
         let measure = self.names.intern(record.measure_name);
         self.measure_names.insert(measure);
         let pairs = record.dimensions.iter();
-        let set: Vec<(u32, u32)> = pairs
-            .map(|(n, v)| (self.names.intern(n), self.names.intern(v)))
-            .collect();
-        self.dimension_names
-            .extend(set.iter().map(|(name, _)| *name));
+        let set: Vec<(u32, u32)> =
+            pairs.map(|(n, v)| (self.names.intern(n), self.names.intern(v))).collect();
+        self.dimension_names.extend(set.iter().map(|(name, _)| *name));
         let set = self.sets.intern(set);
         let Ok(position) = u32::try_from(self.rows.len()) else {
-            return Err(Reject::new(
-                Reason::RecordTooLarge,
-                "The stand-in's table is full.",
-            ));
+            return Err(Reject::new(Reason::RecordTooLarge, "The stand-in's table is full."));
         };
         let row = Row {
             set,
@@ -203,11 +194,8 @@ impl Table {
 
     /// Names of all dimensions that the table has seen, sorted.
     pub(crate) fn dimensions(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .dimension_names
-            .iter()
-            .map(|id| self.names.text(*id))
-            .collect();
+        let mut names: Vec<&str> =
+            self.dimension_names.iter().map(|id| self.names.text(*id)).collect();
         names.sort_unstable();
         names
     }
@@ -223,9 +211,7 @@ impl Table {
             !self.names.get(name).is_some_and(|id| set.contains(&id))
         };
         let dimensions = record.dimensions.iter();
-        let fresh = dimensions
-            .filter(|(name, _)| is_new(&self.dimension_names, name))
-            .count();
+        let fresh = dimensions.filter(|(name, _)| is_new(&self.dimension_names, name)).count();
         if self.dimension_names.len() + fresh > limits::DIMENSIONS_MAX {
             let text = "The table exceeds the limit of 128 dimensions.";
             return Err(Reject::new(Reason::TableDimensions, text));
@@ -236,26 +222,17 @@ impl Table {
             return Err(Reject::new(Reason::TableMeasures, text));
         }
         let columns = record.value.columns();
-        let fresh = columns
-            .iter()
-            .filter(|(name, _)| is_new(&self.column_names, name))
-            .count();
+        let fresh = columns.iter().filter(|(name, _)| is_new(&self.column_names, name)).count();
         if self.column_names.len() + fresh > COLUMNS_MAX {
             let text = "The table exceeds the limit of 1024 multi-measure columns.";
             return Err(Reject::new(Reason::TableColumns, text));
         }
         let is_dimension = |name: &str| {
             !is_new(&self.dimension_names, name)
-                || record
-                    .dimensions
-                    .binary_search_by(|(n, _)| (*n).cmp(name))
-                    .is_ok()
+                || record.dimensions.binary_search_by(|(n, _)| (*n).cmp(name)).is_ok()
         };
         let is_taken = columns.iter().any(|(name, _)| is_dimension(name))
-            || record
-                .dimensions
-                .iter()
-                .any(|(name, _)| !is_new(&self.column_names, name));
+            || record.dimensions.iter().any(|(name, _)| !is_new(&self.column_names, name));
         if is_taken {
             let text = "A dimension and a measure of the table must not have the same name.";
             return Err(Reject::new(Reason::ColumnConflict, text));
@@ -284,11 +261,7 @@ fn same_or_reject(before: &Row, row: &Row) -> Result<Written, Reject> {
         );
         (Reason::LowerVersion, text)
     };
-    Err(Reject {
-        reason,
-        text,
-        existing_version: Some(existing),
-    })
+    Err(Reject { reason, text, existing_version: Some(existing) })
 }
 
 #[cfg(test)]

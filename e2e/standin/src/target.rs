@@ -44,15 +44,11 @@ async fn route(counts: Counts, request: Request<Incoming>) -> Reply {
         (&Method::GET, "delay", Some(ms)) => delay(ms).await,
         (&Method::POST, "echo", None) => echo(&head.headers, body),
         (&Method::POST, "count", Some(name)) => count(&counts, name),
-        (&Method::GET, "counts", None) => serve::json(
-            200,
-            &json!(*counts.lock().unwrap_or_else(PoisonError::into_inner)),
-        ),
+        (&Method::GET, "counts", None) => {
+            serve::json(200, &json!(*counts.lock().unwrap_or_else(PoisonError::into_inner)))
+        }
         (&Method::DELETE, "counts", None) => {
-            counts
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            counts.lock().unwrap_or_else(PoisonError::into_inner).clear();
             serve::json(200, &json!({}))
         }
         _ => serve::plain(404, "not found\n"),

@@ -82,10 +82,9 @@ pub(crate) async fn run(settings: Settings) -> io::Result<()> {
 /// Splits `database.table` at the first dot.
 pub(crate) fn table_name(text: &str) -> Result<TableName, String> {
     match text.split_once('.') {
-        Some((database, table)) if !database.is_empty() && !table.is_empty() => Ok(TableName {
-            database: database.to_owned(),
-            table: table.to_owned(),
-        }),
+        Some((database, table)) if !database.is_empty() && !table.is_empty() => {
+            Ok(TableName { database: database.to_owned(), table: table.to_owned() })
+        }
         Some(_) | None => Err("a table is named DATABASE.TABLE".to_owned()),
     }
 }
@@ -93,25 +92,17 @@ pub(crate) fn table_name(text: &str) -> Result<TableName, String> {
 impl Server {
     pub(crate) fn new(settings: Settings) -> io::Result<Self> {
         let mut catalog = Catalog::new(settings.enforce_api_rates);
-        let retention = Retention {
-            memory_hours: settings.memory_hours,
-            ..Retention::default()
-        };
+        let retention = Retention { memory_hours: settings.memory_hours, ..Retention::default() };
         for name in &settings.tables {
             catalog.ensure(&name.database, &name.table, retention, clock::now_ns());
         }
         let mut faults = Faulty::default();
-        faults
-            .set(settings.faults, now_ms())
-            .map_err(io::Error::other)?;
+        faults.set(settings.faults, now_ms()).map_err(io::Error::other)?;
         Ok(Self {
             catalog: Mutex::new(catalog),
             faults: Mutex::new(faults),
             stats: Mutex::default(),
-            keys: Keys {
-                access_key: settings.access_key,
-                secret_key: settings.secret_key,
-            },
+            keys: Keys { access_key: settings.access_key, secret_key: settings.secret_key },
             rows_max: settings.max_rows,
             is_invalid_rejecting: settings.invalid_rejects_record,
         })
@@ -163,21 +154,13 @@ async fn call(server: Arc<Server>, request: Request<Incoming>) -> Reply {
         stats.cut += u64::from(!plan.is_down);
         return Err(Cut);
     }
-    let signed = Signed {
-        method: &head.method,
-        uri: &head.uri,
-        headers: &head.headers,
-        body: &body,
-    };
+    let signed =
+        Signed { method: &head.method, uri: &head.uri, headers: &head.headers, body: &body };
     let checked = sigv4::verify(&signed, &server.keys, clock::now_ns());
     let operation = checked.and_then(|()| aws_json::operation(&head.headers));
     let answer = match operation {
         Ok(operation) => {
-            *server
-                .stats()
-                .calls
-                .entry(known(operation).to_owned())
-                .or_default() += 1;
+            *server.stats().calls.entry(known(operation).to_owned()).or_default() += 1;
             match refusal(&server, plan) {
                 Some(error) => Err(error),
                 None => carry_out(&server, operation, &head.headers, &body),
@@ -205,9 +188,7 @@ fn refusal(server: &Server, plan: Plan) -> Option<ApiError> {
         Some(ApiError::throttled())
     } else if plan.is_failed {
         stats.failed += 1;
-        Some(ApiError::internal(
-            "The server encountered an internal error.",
-        ))
+        Some(ApiError::internal("The server encountered an internal error."))
     } else {
         None
     }
@@ -223,10 +204,7 @@ fn carry_out(
     match operation {
         "WriteRecords" => write::write_records(server, &aws_json::parse(body)?, body.len(), now_ns),
         "DescribeEndpoints" => {
-            let host = headers
-                .get("host")
-                .and_then(|host| host.to_str().ok())
-                .unwrap_or_default();
+            let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
             Ok(json!({"Endpoints": [{"Address": host, "CachePeriodInMinutes": 1440}]}))
         }
         _ => {
@@ -262,10 +240,7 @@ fn known(operation: &str) -> &str {
         "DeleteTable",
         "DeleteDatabase",
     ];
-    KNOWN
-        .into_iter()
-        .find(|name| *name == operation)
-        .unwrap_or("unknown")
+    KNOWN.into_iter().find(|name| *name == operation).unwrap_or("unknown")
 }
 
 /// A streamed answer.

@@ -74,10 +74,9 @@ impl Value {
             Self::Boolean(_) => 1,
             Self::Long(long) => match &**long {
                 LongValue::Varchar(text) => text.len(),
-                LongValue::Multi(columns) => columns
-                    .iter()
-                    .map(|(name, value)| name.len() + value.size())
-                    .sum(),
+                LongValue::Multi(columns) => {
+                    columns.iter().map(|(name, value)| name.len() + value.size()).sum()
+                }
             },
         }
     }
@@ -93,10 +92,7 @@ impl Value {
                 LongValue::Multi(columns) => columns
                     .iter()
                     .map(|(name, value)| {
-                        (
-                            name.clone(),
-                            json!({"type": value.kind(), "value": value.json()}),
-                        )
+                        (name.clone(), json!({"type": value.kind(), "value": value.json()}))
                     })
                     .collect::<serde_json::Map<_, _>>()
                     .into(),
@@ -106,21 +102,15 @@ impl Value {
 }
 
 fn double(text: &str) -> Result<f64, String> {
-    let numeric = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
+    let numeric = text.bytes().all(|b| b.is_ascii_digit() || b"+-.eE".contains(&b));
     match text.parse::<f64>() {
         Ok(number) if numeric && number.is_finite() => Ok(number),
-        Ok(_) | Err(_) => Err(format!(
-            "The measure value is not a valid DOUBLE: {}",
-            short(text)
-        )),
+        Ok(_) | Err(_) => Err(format!("The measure value is not a valid DOUBLE: {}", short(text))),
     }
 }
 
 fn integer(text: &str) -> Result<i64, String> {
-    text.parse()
-        .map_err(|_| format!("The measure value is not a valid integer: {}", short(text)))
+    text.parse().map_err(|_| format!("The measure value is not a valid integer: {}", short(text)))
 }
 
 fn boolean(text: &str) -> Result<bool, String> {
@@ -129,10 +119,7 @@ fn boolean(text: &str) -> Result<bool, String> {
     } else if text.eq_ignore_ascii_case("false") {
         Ok(false)
     } else {
-        Err(format!(
-            "The measure value is not a valid BOOLEAN: {}",
-            short(text)
-        ))
+        Err(format!("The measure value is not a valid BOOLEAN: {}", short(text)))
     }
 }
 
@@ -181,9 +168,6 @@ mod tests {
         assert_eq!(size_of::<Value>(), 16);
         let a = ("a".to_owned(), Value::BigInt(1));
         let b = ("b".to_owned(), Value::Boolean(true));
-        assert_eq!(
-            Value::multi(vec![a.clone(), b.clone()]),
-            Value::multi(vec![b, a])
-        );
+        assert_eq!(Value::multi(vec![a.clone(), b.clone()]), Value::multi(vec![b, a]));
     }
 }

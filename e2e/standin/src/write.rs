@@ -21,9 +21,7 @@ pub(crate) fn write_records(
 ) -> Result<Json, ApiError> {
     let count = call.records.as_ref().map_or(0, Vec::len);
     let answer = apply(server, call, bytes, now_ns);
-    let is_whole_failure = answer
-        .as_ref()
-        .is_err_and(|error| error.rejected.is_empty());
+    let is_whole_failure = answer.as_ref().is_err_and(|error| error.rejected.is_empty());
     if is_whole_failure {
         server.stats().records_refused += count as u64;
     }
@@ -39,18 +37,13 @@ fn apply(
     let database = text(&call.database_name).filter(|name| !name.is_empty());
     let table = text(&call.table_name).filter(|name| !name.is_empty());
     let (Some(database), Some(table)) = (database, table) else {
-        return Err(ApiError::validation(
-            "The database name and the table name are required.",
-        ));
+        return Err(ApiError::validation("The database name and the table name are required."));
     };
     let records = call.records.as_ref().map_or(&[][..], Vec::as_slice);
     let count = records.len();
     if count == 0 || count > limits::RECORDS_MAX {
-        let bound = if count == 0 {
-            "greater than or equal to 1"
-        } else {
-            "less than or equal to 100"
-        };
+        let bound =
+            if count == 0 { "greater than or equal to 1" } else { "less than or equal to 100" };
         return Err(ApiError::validation(format!(
             "1 validation error detected: Value at 'records' failed to satisfy constraint: Member \
              must have length {bound}"
@@ -76,10 +69,8 @@ fn apply(
         return Err(ApiError::internal("The stand-in is full (--max-rows)."));
     }
     let table = catalog.table_mut(database, table)?;
-    let (indexes, records): (Vec<(usize, Tier)>, Vec<Checked>) = good
-        .into_iter()
-        .map(|(index, record, tier)| ((index, tier), record))
-        .unzip();
+    let (indexes, records): (Vec<(usize, Tier)>, Vec<Checked>) =
+        good.into_iter().map(|(index, record, tier)| ((index, tier), record)).unzip();
     let metered = stats::meter(&records, common);
     let mut stats = server.stats();
     stats.applied(count, bytes, metered);

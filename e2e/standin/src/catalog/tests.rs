@@ -8,39 +8,21 @@ fn call(catalog: &mut Catalog, operation: &str, body: Json) -> Result<Json, u16>
 
 fn call_at(catalog: &mut Catalog, operation: &str, body: Json, now_ns: i64) -> Result<Json, u16> {
     let body = serde_json::from_value(body).expect("a call");
-    let answer = catalog
-        .call(operation, &body, now_ns)
-        .expect("a known operation");
+    let answer = catalog.call(operation, &body, now_ns).expect("a known operation");
     answer.map_err(|error| error.status)
 }
 
 #[test]
 fn names_and_retention_have_limits() {
     let long = "n".repeat(257);
-    let names = [
-        ("k6", 400),
-        ("", 400),
-        ("a b", 400),
-        ("a/b", 400),
-        (&*long, 400),
-        ("k6.load_test-1", 0),
-    ];
+    let names =
+        [("k6", 400), ("", 400), ("a b", 400), ("a/b", 400), (&*long, 400), ("k6.load_test-1", 0)];
     for (name, status) in names {
         let mut catalog = Catalog::default();
-        let got = call(
-            &mut catalog,
-            "CreateDatabase",
-            json!({"DatabaseName": name}),
-        );
+        let got = call(&mut catalog, "CreateDatabase", json!({"DatabaseName": name}));
         assert_eq!(got.err().unwrap_or_default(), status, "{name}");
     }
-    let periods = [
-        (1, 1, 0),
-        (8766, 73_000, 0),
-        (0, 1, 400),
-        (8767, 1, 400),
-        (1, 73_001, 400),
-    ];
+    let periods = [(1, 1, 0), (8766, 73_000, 0), (0, 1, 400), (8767, 1, 400), (1, 73_001, 400)];
     for (hours, days, status) in periods {
         let mut catalog = Catalog::default();
         catalog.ensure("db1", "other", Retention::default(), 0);
@@ -98,14 +80,8 @@ fn lists_come_in_pages() {
     }
     seen.dedup();
     assert_eq!(seen.len(), 45);
-    assert_eq!(
-        call(&mut catalog, "ListTables", json!({"MaxResults": 21})),
-        Err(400)
-    );
-    assert_eq!(
-        call(&mut catalog, "ListTables", json!({"DatabaseName": "none"})),
-        Err(404)
-    );
+    assert_eq!(call(&mut catalog, "ListTables", json!({"MaxResults": 21})), Err(400));
+    assert_eq!(call(&mut catalog, "ListTables", json!({"DatabaseName": "none"})), Err(404));
 }
 
 #[test]
@@ -114,21 +90,10 @@ fn rates_are_enforced_on_request() {
     let create = |name: &str| json!({ "DatabaseName": name });
     let second = 1_000_000_000;
     assert!(call_at(&mut catalog, "CreateDatabase", create("db1"), second).is_ok());
-    assert_eq!(
-        call_at(
-            &mut catalog,
-            "CreateDatabase",
-            create("db2"),
-            2 * second - 1
-        ),
-        Err(429)
-    );
+    assert_eq!(call_at(&mut catalog, "CreateDatabase", create("db2"), 2 * second - 1), Err(429));
     assert!(call_at(&mut catalog, "CreateDatabase", create("db2"), 2 * second).is_ok());
     for _ in 0..5 {
         assert!(call_at(&mut catalog, "ListDatabases", json!({}), second).is_ok());
     }
-    assert_eq!(
-        call_at(&mut catalog, "ListDatabases", json!({}), second),
-        Err(429)
-    );
+    assert_eq!(call_at(&mut catalog, "ListDatabases", json!({}), second), Err(429));
 }

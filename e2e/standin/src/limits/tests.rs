@@ -39,18 +39,13 @@ fn record(change: &Json) -> Json {
 }
 
 fn dimensions(pairs: &[(&str, &str)]) -> Json {
-    let list: Vec<_> = pairs
-        .iter()
-        .map(|(n, v)| json!({"Name": n, "Value": v}))
-        .collect();
+    let list: Vec<_> = pairs.iter().map(|(n, v)| json!({"Name": n, "Value": v})).collect();
     json!({ "Dimensions": list })
 }
 
 fn columns(list: &[(&str, &str, &str)]) -> Json {
-    let list: Vec<_> = list
-        .iter()
-        .map(|(n, v, t)| json!({"Name": n, "Value": v, "Type": t}))
-        .collect();
+    let list: Vec<_> =
+        list.iter().map(|(n, v, t)| json!({"Name": n, "Value": v, "Type": t})).collect();
     json!({"MeasureValueType": "MULTI", "MeasureValue": null, "MeasureValues": list})
 }
 
@@ -81,28 +76,13 @@ fn dimension_rules() {
         (dimensions(&[("tsx", "1")]), Want::Ok),
         (dimensions(&[("a:b", "1")]), Want::Invalid),
         (dimensions(&[(&long(60), "1")]), Want::Ok),
-        (
-            dimensions(&[(&long(61), "1")]),
-            Want::Rejected(Reason::DimensionNameTooLong),
-        ),
-        (
-            dimensions(&[(&"\u{e9}".repeat(31), "1")]),
-            Want::Rejected(Reason::DimensionNameTooLong),
-        ),
+        (dimensions(&[(&long(61), "1")]), Want::Rejected(Reason::DimensionNameTooLong)),
+        (dimensions(&[(&"\u{e9}".repeat(31), "1")]), Want::Rejected(Reason::DimensionNameTooLong)),
         (dimensions(&[("a", &long(2049))]), Want::Malformed),
-        (
-            dimensions(&[("a", &long(2048))]),
-            Want::Rejected(Reason::DimensionsTooLarge),
-        ),
-        (
-            dimensions(&[("a", &long(2047))]),
-            Want::Rejected(Reason::RecordTooLarge),
-        ),
+        (dimensions(&[("a", &long(2048))]), Want::Rejected(Reason::DimensionsTooLarge)),
+        (dimensions(&[("a", &long(2047))]), Want::Rejected(Reason::RecordTooLarge)),
         (dimensions(&[("a", &long(2048 - 1 - 8 - 9 - 8))]), Want::Ok),
-        (
-            dimensions(&[("a", &long(2048 - 8 - 9 - 8))]),
-            Want::Rejected(Reason::RecordTooLarge),
-        ),
+        (dimensions(&[("a", &long(2048 - 8 - 9 - 8))]), Want::Rejected(Reason::RecordTooLarge)),
         (
             json!({"Dimensions": [{"Name": "a", "Value": "1", "DimensionValueType": "BIGINT"}]}),
             Want::Malformed,
@@ -130,10 +110,7 @@ fn measure_time_and_version_rules() {
         (json!({"MeasureValue": "Infinity"}), Want::Invalid),
         (json!({"MeasureValueType": null}), Want::Ok),
         (typed("VARCHAR", &"v".repeat(1900)), Want::Ok),
-        (
-            typed("VARCHAR", &"v".repeat(2048)),
-            Want::Rejected(Reason::RecordTooLarge),
-        ),
+        (typed("VARCHAR", &"v".repeat(2048)), Want::Rejected(Reason::RecordTooLarge)),
         (typed("VARCHAR", &"v".repeat(2049)), Want::Malformed),
         (typed("BIGINT", "1.5"), Want::Invalid),
         (typed("BOOLEAN", "yes"), Want::Invalid),
@@ -161,33 +138,21 @@ fn measure_time_and_version_rules() {
 #[test]
 fn multi_measure_rules() {
     let names: Vec<String> = (0..257).map(|i| format!("c{i}")).collect();
-    let flags: Vec<_> = names
-        .iter()
-        .map(|n| (n.as_str(), "true", "BOOLEAN"))
-        .collect();
+    let flags: Vec<_> = names.iter().map(|n| (n.as_str(), "true", "BOOLEAN")).collect();
     let both = json!({"MeasureValueType": "MULTI",
                       "MeasureValues": [{"Name": "a", "Value": "1", "Type": "DOUBLE"}]});
     let cases = [
-        (
-            columns(&[("a", "1", "DOUBLE"), ("b", "1700000000000", "TIMESTAMP")]),
-            Want::Ok,
-        ),
+        (columns(&[("a", "1", "DOUBLE"), ("b", "1700000000000", "TIMESTAMP")]), Want::Ok),
         (columns(&[]), Want::Malformed),
         (both, Want::Malformed),
-        (
-            columns(&[("a", "1", "DOUBLE"), ("a", "2", "DOUBLE")]),
-            Want::Malformed,
-        ),
+        (columns(&[("a", "1", "DOUBLE"), ("a", "2", "DOUBLE")]), Want::Malformed),
         (columns(&[("", "1", "DOUBLE")]), Want::Malformed),
         (columns(&[("a", "", "DOUBLE")]), Want::Malformed),
         (columns(&[("a", "NaN", "DOUBLE")]), Want::Invalid),
         (columns(&[("a", "1", "MULTI")]), Want::Invalid),
         (columns(&[("time", "1", "DOUBLE")]), Want::Invalid),
         (columns(&[("ts_a", "1", "DOUBLE")]), Want::Invalid),
-        (
-            columns(&[(&"n".repeat(257), "1", "DOUBLE")]),
-            Want::Rejected(Reason::MeasureNameTooLong),
-        ),
+        (columns(&[(&"n".repeat(257), "1", "DOUBLE")]), Want::Rejected(Reason::MeasureNameTooLong)),
         (columns(&flags[..256]), Want::Ok),
         (columns(&flags), Want::Rejected(Reason::TooManyMeasures)),
     ];

@@ -35,18 +35,12 @@ fn versions_decide_about_the_same_identity() {
     ];
     for (first, second, want, read) in cases {
         let mut table = table();
-        assert_eq!(
-            table.write(row("d", "m", first.0, first.1)),
-            Ok(Written::Stored)
-        );
+        assert_eq!(table.write(row("d", "m", first.0, first.1)), Ok(Written::Stored));
         let got = table.write(row("d", "m", second.0, second.1));
         let got = got.map_err(|r| (r.reason, r.existing_version.unwrap_or_default()));
         assert_eq!(got, want, "{first:?} {second:?}");
         assert_eq!(table.len(), 1);
-        let values: Vec<_> = table
-            .rows_since(0)
-            .map(|(_, row)| row.value.clone())
-            .collect();
+        let values: Vec<_> = table.rows_since(0).map(|(_, row)| row.value.clone()).collect();
         assert_eq!(values, [Value::Double(read)]);
     }
 }
@@ -56,12 +50,7 @@ fn identity_is_dimensions_measure_and_time() {
     let mut table = table();
     let mut later = row("d", "m", 3.0, 1);
     later.time_ns += 1;
-    for record in [
-        row("d", "m", 1.0, 1),
-        row("e", "m", 2.0, 1),
-        row("d", "n", 2.0, 1),
-        later,
-    ] {
+    for record in [row("d", "m", 1.0, 1), row("e", "m", 2.0, 1), row("d", "n", 2.0, 1), later] {
         assert_eq!(table.write(record), Ok(Written::Stored));
     }
     assert_eq!((table.len(), table.seq()), (4, 4));
@@ -88,20 +77,11 @@ fn a_replaced_row_comes_again_under_a_new_number_and_clearing_keeps_counting() {
 fn a_table_takes_128_dimension_names_in_its_life() {
     let mut table = table();
     for i in 0..128 {
-        assert_eq!(
-            table.write(row(&format!("d{i}"), "m", 1.0, 1)),
-            Ok(Written::Stored)
-        );
+        assert_eq!(table.write(row(&format!("d{i}"), "m", 1.0, 1)), Ok(Written::Stored));
     }
-    assert_eq!(
-        reason(table.write(row("one_more", "m", 1.0, 1))),
-        Some(Reason::TableDimensions)
-    );
+    assert_eq!(reason(table.write(row("one_more", "m", 1.0, 1))), Some(Reason::TableDimensions));
     table.clear();
-    assert_eq!(
-        reason(table.write(row("one_more", "m", 1.0, 1))),
-        Some(Reason::TableDimensions)
-    );
+    assert_eq!(reason(table.write(row("one_more", "m", 1.0, 1))), Some(Reason::TableDimensions));
     assert_eq!(table.write(row("d0", "m", 1.0, 1)), Ok(Written::Stored));
 }
 
@@ -109,15 +89,9 @@ fn a_table_takes_128_dimension_names_in_its_life() {
 fn a_table_takes_8192_measure_names() {
     let mut table = table();
     for i in 0..MEASURES_MAX {
-        assert_eq!(
-            table.write(row("d", &format!("m{i}"), 1.0, 1)),
-            Ok(Written::Stored)
-        );
+        assert_eq!(table.write(row("d", &format!("m{i}"), 1.0, 1)), Ok(Written::Stored));
     }
-    assert_eq!(
-        reason(table.write(row("d", "one_more", 1.0, 1))),
-        Some(Reason::TableMeasures)
-    );
+    assert_eq!(reason(table.write(row("d", "one_more", 1.0, 1))), Some(Reason::TableMeasures));
     assert_eq!(table.measure_count(), MEASURES_MAX);
 }
 
@@ -127,30 +101,17 @@ fn a_table_takes_1024_columns_and_none_named_like_a_dimension() {
     for i in 0..COLUMNS_MAX {
         assert_eq!(table.write(multi(&format!("c{i}"))), Ok(Written::Stored));
     }
-    assert_eq!(
-        reason(table.write(multi("one_more"))),
-        Some(Reason::TableColumns)
-    );
-    assert_eq!(
-        reason(table.write(row("c0", "m", 1.0, 1))),
-        Some(Reason::ColumnConflict)
-    );
+    assert_eq!(reason(table.write(multi("one_more"))), Some(Reason::TableColumns));
+    assert_eq!(reason(table.write(row("c0", "m", 1.0, 1))), Some(Reason::ColumnConflict));
     let mut other = Table::new(Retention::default(), NOW_NS);
-    assert_eq!(
-        reason(other.write(multi("d"))),
-        Some(Reason::ColumnConflict)
-    );
+    assert_eq!(reason(other.write(multi("d"))), Some(Reason::ColumnConflict));
     assert_eq!(other.write(multi("c")), Ok(Written::Stored));
 }
 
 #[test]
 fn retention_sets_the_window() {
     let memory = Retention::default();
-    let magnetic = Retention {
-        memory_hours: 1,
-        magnetic_days: 1,
-        is_magnetic_write: true,
-    };
+    let magnetic = Retention { memory_hours: 1, magnetic_days: 1, is_magnetic_write: true };
     let minute = 60_000_000_000;
     let cases = [
         (memory, 0, Ok(Tier::Memory)),
@@ -164,17 +125,12 @@ fn retention_sets_the_window() {
         (magnetic, -24 * HOUR_NS - 1, Err(Reason::TooOld)),
     ];
     for (retention, offset_ns, want) in cases {
-        let got = retention
-            .tier(NOW_NS + offset_ns, NOW_NS)
-            .map_err(|reject| reject.reason);
+        let got = retention.tier(NOW_NS + offset_ns, NOW_NS).map_err(|reject| reject.reason);
         assert_eq!(got, want, "{offset_ns}");
     }
 }
 
 fn multi(name: &str) -> Checked<'_> {
     let columns = vec![(name.to_owned(), Value::Boolean(true))];
-    Checked {
-        value: Value::multi(columns),
-        ..row("d", name, 1.0, 1)
-    }
+    Checked { value: Value::multi(columns), ..row("d", name, 1.0, 1) }
 }

@@ -42,22 +42,12 @@ fn write(server: &Server, records: &[(&str, &str, i64)]) -> Result<Json, ApiErro
 fn counts(server: &Server) -> [u64; 7] {
     let rows = server.catalog().tables().map(|(_, _, t)| t.len()).sum();
     let stats = server.stats().json(rows);
-    let keys = [
-        "received", "refused", "stored", "upserted", "repeated", "rejected",
-    ];
+    let keys = ["received", "refused", "stored", "upserted", "repeated", "rejected"];
     let mut counts = keys.map(|key| stats[format!("records_{key}")].as_u64().expect("a count"));
     counts.reverse();
     let [rejected, repeated, upserted, stored, refused, received] = counts;
     assert_eq!(received, stored + upserted + repeated + rejected);
-    [
-        received,
-        refused,
-        stored,
-        upserted,
-        repeated,
-        rejected,
-        rows as u64,
-    ]
+    [received, refused, stored, upserted, repeated, rejected, rows as u64]
 }
 
 #[test]
@@ -65,12 +55,7 @@ fn rejected_records_do_not_hinder_the_others() {
     let server = server(&[]);
     let first = [("a", "1", 0), ("b", "1", 0)];
     assert!(write(&server, &first).is_ok());
-    let second = [
-        ("a", "2", 0),
-        ("c", "1", 0),
-        ("b", "1", 0),
-        ("d", "1", -7 * HOUR_MS),
-    ];
+    let second = [("a", "2", 0), ("c", "1", 0), ("b", "1", 0), ("d", "1", -7 * HOUR_MS)];
     let error = write(&server, &second).expect_err("two are rejected");
     let rejected: Vec<_> = error.rejected.iter().map(|(i, r)| (*i, r.reason)).collect();
     assert_eq!(rejected, [(0, Reason::Duplicate), (3, Reason::TooOld)]);
@@ -108,10 +93,7 @@ fn flags_change_what_they_say() {
 
     let small = server(&["--max-rows", "2"]);
     assert!(write(&small, &[("a", "1", 0), ("b", "1", 0)]).is_ok());
-    assert_eq!(
-        write(&small, &[("c", "1", 0)]).expect_err("full").status,
-        500
-    );
+    assert_eq!(write(&small, &[("c", "1", 0)]).expect_err("full").status, 500);
     assert_eq!(counts(&small), [2, 1, 2, 0, 0, 0, 2]);
 
     let long = server(&["--memory-hours", "24"]);
