@@ -63,6 +63,8 @@ pub enum Uninspected {
     Failed(Exit),
     /// It could not be run, or printed what cannot be read.
     Broken(String),
+    /// It was not run: the user's arguments cannot be used.
+    BadArguments(String),
 }
 
 /// What is to be done.

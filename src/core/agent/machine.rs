@@ -236,6 +236,10 @@ impl Machine {
                 self.fail(Reason::ScriptFailed, text, None);
                 self.never(now);
             }
+            Err(Uninspected::BadArguments(text)) => {
+                self.fail(Reason::InvalidSpec, text, None);
+                self.never(now);
+            }
         }
     }
 

@@ -13,7 +13,6 @@ pub struct Spool {
     frames: BTreeMap<u64, Kept>,
     /// Frames up to this one were sent in the session that is up now.
     sent: u64,
-    last_seq: u64,
     totals: Totals,
 }
 
@@ -70,7 +69,6 @@ impl Spool {
             bytes: 0,
             frames: BTreeMap::new(),
             sent: 0,
-            last_seq: 0,
             totals: Totals {
                 framed: 0,
                 acked: 0,
