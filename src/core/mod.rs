@@ -4,4 +4,7 @@
 //! randomness as a number, decisions go out as data. Ordered maps only, so that the same input gives the same bytes.
 //! Types of Kubernetes objects are data and allowed.
 
+pub mod agent;
+pub mod k6;
 pub mod plan;
+pub mod samples;
