@@ -4,4 +4,6 @@
 //! randomness as a number, decisions go out as data. Ordered maps only, so that the same input gives the same bytes.
 //! Types of Kubernetes objects are data and allowed.
 
+pub mod pipeline;
 pub mod plan;
+pub mod rally;
