@@ -4,6 +4,7 @@
 //! `main → cli → {operator, aggregator, agent, run} → output → io → core → {wire, api}`
 //! (`run` may also use `aggregator` and `agent`). `crate::tests::tidy` keeps them.
 
+pub mod aggregator;
 pub mod api;
 pub mod cli;
 pub mod core;

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+mod aggregator;
 mod crds;
 
 /// Distributed k6 load tests with one verdict.
@@ -14,6 +15,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve one run: gather its agents, write their samples, publish the result
+    Aggregator(Box<aggregator::Args>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(crds::Args),
 }
@@ -25,6 +28,7 @@ impl Cli {
     /// What kept the command from its end, for the person at the terminal.
     pub fn run(self) -> anyhow::Result<u8> {
         match self.command {
+            Command::Aggregator(args) => args.run(),
             Command::Crds(args) => args.run(),
         }
     }

@@ -105,4 +105,3 @@ fn nudge(samples: &mut [Sample]) {
         before = Some((sample.series, sample.time_ns));
     }
 }
-

@@ -269,10 +269,11 @@ impl Lane {
         }
         while let Some(records) = self.take(frames) {
             self.counts.rejected += u64::try_from(records.len()).unwrap_or(u64::MAX);
-            settled.extend(records.iter().map(|record| Settled {
-                frame: record.frame,
-                how: Err(Refusal::OutputFailed),
-            }));
+            settled.extend(
+                records
+                    .iter()
+                    .map(|record| Settled { frame: record.frame, how: Err(Refusal::OutputFailed) }),
+            );
         }
         settled
     }

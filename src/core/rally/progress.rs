@@ -88,9 +88,10 @@ impl Rally {
                 Outcome { message: format!("{}; {}", cause.message, open.message), ..cause }
             }
             (None, Some(open)) => open,
-            (None, None) => {
-                cause::outcome(Reason::ThresholdsMet, "the run has ended, all samples are accounted for")
-            }
+            (None, None) => cause::outcome(
+                Reason::ThresholdsMet,
+                "the run has ended, all samples are accounted for",
+            ),
         }
     }
 
@@ -112,7 +113,8 @@ impl Rally {
                 .filter_map(|id| self.roster.get(*id))
                 .map(super::runner::Runner::unsettled_count)
                 .fold(0, u64::saturating_add);
-            let mut message = format!("{count} samples are not stored, of {}", self.waiting_for(unsettled));
+            let mut message =
+                format!("{count} samples are not stored, of {}", self.waiting_for(unsettled));
             let trouble = self.trouble_text();
             if !trouble.is_empty() {
                 write!(message, "; {trouble}").unwrap_or_default();
@@ -152,7 +154,11 @@ impl Rally {
             AgentPhase::Ended => "ended",
             AgentPhase::Finished => "finished",
         };
-        if runner.session.is_some() { phase.to_owned() } else { format!("disconnected, was {phase}") }
+        if runner.session.is_some() {
+            phase.to_owned()
+        } else {
+            format!("disconnected, was {phase}")
+        }
     }
 
     fn trouble_text(&self) -> String {
@@ -192,7 +198,11 @@ impl Rally {
             Step::Running => match &self.cause {
                 Some(cause) => format!("stopping: {}", cause.message),
                 None => {
-                    format!("{} of {} instances run", self.roster.running_count(), self.config.instances)
+                    format!(
+                        "{} of {} instances run",
+                        self.roster.running_count(),
+                        self.config.instances
+                    )
                 }
             },
             Step::Teardown(Some((id, _))) => format!("teardown() runs on instance {id}"),

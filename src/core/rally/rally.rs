@@ -242,10 +242,8 @@ impl Rally {
             self.note_started(now_ms);
         }
         for lost in &former.lost {
-            self.roster.lose(
-                lost.instance_id,
-                Loss { reason: lost.reason.clone(), is_final: false },
-            );
+            self.roster
+                .lose(lost.instance_id, Loss { reason: lost.reason.clone(), is_final: false });
         }
         self.cause.clone_from(&former.cause);
         if let Some(outcome) = &former.outcome {
@@ -256,3 +254,6 @@ impl Rally {
         self.former = Some(former);
     }
 }
+
+#[cfg(test)]
+mod simulation;

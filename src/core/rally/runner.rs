@@ -48,6 +48,8 @@ impl Account {
 pub struct Runner {
     /// Its process; none before its first Hello.
     pub incarnation: Option<Arc<str>>,
+    /// When that process began, as it says; 0 when it does not.
+    pub born_unix_ns: i64,
     /// Its session, while it has one.
     pub session: Option<SessionId>,
     /// The furthest phase it told.

@@ -52,6 +52,7 @@ impl Rally {
         }
         self.roster.update(id, |runner| {
             runner.incarnation = Some(incarnation);
+            runner.born_unix_ns = hello.born_unix_ns;
             runner.session = Some(session);
             runner.back_by_ms = None;
             if is_new {
@@ -76,7 +77,10 @@ impl Rally {
             ));
         }
         if hello.run != self.config.run {
-            return Some(format!("this is the aggregator of {}, not {}", self.config.run, hello.run));
+            return Some(format!(
+                "this is the aggregator of {}, not {}",
+                self.config.run, hello.run
+            ));
         }
         let Some(runner) = self.roster.get(hello.instance_id) else {
             return Some(format!(
@@ -152,8 +156,9 @@ impl Rally {
     /// Starts an instance that a former aggregator had no time to start, or gives it up.
     pub(super) fn start_late(&mut self, id: u32, now_ms: i64) {
         let first_ms = self.started_unix_ms().unwrap_or(now_ms);
-        if now_ms.saturating_sub(first_ms) > START_SPREAD_MS {
-            self.give_up(id, "the load has started long ago");
+        let born_ms = self.roster.get(id).map_or(0, |runner| runner.born_unix_ns) / 1_000_000;
+        if now_ms.saturating_sub(first_ms) > START_SPREAD_MS || born_ms > first_ms {
+            self.give_up(id, "the load has started without this process");
             return;
         }
         self.hand_setup_data(id);

@@ -3,15 +3,11 @@
 use super::{
     cause,
     input::Action,
-    rally::{
-        AWAY_MS, LEAVE_MS, PUBLISH_MS, REJOIN_MS, RUN_SLACK_MS, Rally, STEP_SLACK_MS, Step,
-    },
+    rally::{AWAY_MS, LEAVE_MS, PUBLISH_MS, REJOIN_MS, RUN_SLACK_MS, Rally, STEP_SLACK_MS, Step},
 };
 use crate::{
     api::v1alpha1::Reason,
-    wire::session::{
-        AgentPhase, Finish, Goodbye, RunSetup, RunTeardown, Start, to_agent::Message,
-    },
+    wire::session::{AgentPhase, Finish, Goodbye, RunSetup, RunTeardown, Start, to_agent::Message},
 };
 
 /// By how much the load's deadline moves while agents are held back and cannot tell that it is over.
@@ -67,9 +63,7 @@ impl Rally {
                 self.blame(cause::outcome(Reason::DeadlineExceeded, message));
             }
             Step::Running
-                if held_back
-                    && !self.is_stopping
-                    && self.held_back_ms < self.config.drain_ms =>
+                if held_back && !self.is_stopping && self.held_back_ms < self.config.drain_ms =>
             {
                 self.held_back_ms += HELD_BACK_MS;
                 self.deadline_ms = now_ms.saturating_add(HELD_BACK_MS);
@@ -189,7 +183,8 @@ impl Rally {
                 self.send(1, Message::RunSetup(RunSetup {}));
                 self.step = Step::Setup(Some((1, incarnation)));
                 let own_ms = self.requirements.as_ref().map_or(0, |r| r.setup_timeout_ms);
-                self.deadline_ms = now_ms.saturating_add(millis(own_ms)).saturating_add(STEP_SLACK_MS);
+                self.deadline_ms =
+                    now_ms.saturating_add(millis(own_ms)).saturating_add(STEP_SLACK_MS);
             }
             Some(_) | None => {
                 if let Some(data) = self.setup_data.clone() {
@@ -242,9 +237,7 @@ impl Rally {
     /// did not hear it.
     fn has_everyone_left(&self) -> bool {
         let found_outcome = self.former.as_ref().is_some_and(|former| former.outcome.is_some());
-        !found_outcome
-            && self.roster.session_count() == 0
-            && self.roster.first_away().is_none()
+        !found_outcome && self.roster.session_count() == 0 && self.roster.first_away().is_none()
     }
 
     fn begin_stop(&mut self, now_ms: i64) {
@@ -286,11 +279,12 @@ impl Rally {
             return;
         }
         // An instance that was told to let k6 go tells that a former aggregator was past teardown.
-        let is_past = !self.started_here && self.roster.iter().any(|(_, runner)| {
-            runner.phase() == AgentPhase::Finished
-                && runner.report.failure.is_none()
-                && runner.report.k6_exit_code.and_then(|c| cause::of_exit_code(0, c)).is_none()
-        });
+        let is_past = !self.started_here
+            && self.roster.iter().any(|(_, runner)| {
+                runner.phase() == AgentPhase::Finished
+                    && runner.report.failure.is_none()
+                    && runner.report.k6_exit_code.and_then(|c| cause::of_exit_code(0, c)).is_none()
+            });
         if is_past {
             self.drain(now_ms);
             return;
@@ -345,4 +339,3 @@ impl Rally {
 fn millis(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
-

@@ -142,4 +142,3 @@ pub fn missing(said: &str, Target { database, table }: Target<'_>) -> String {
          spec.outputs[].timestream.create: {said}"
     )
 }
-

@@ -112,9 +112,10 @@ where
         ("ResourceNotFoundException", _) => Trouble::Missing(said),
         ("ConflictException", _) => Trouble::Conflict,
         ("AccessDeniedException", _) => Trouble::Denied(said),
-        ("ValidationException" | "UnrecognizedClientException" | "InvalidSignatureException", _) => {
-            Trouble::Invalid(said)
-        }
+        (
+            "ValidationException" | "UnrecognizedClientException" | "InvalidSignatureException",
+            _,
+        ) => Trouble::Invalid(said),
         _ => Trouble::Passing(said),
     }
 }

@@ -43,7 +43,8 @@ pub fn build(batch: &Batch) -> Result<WriteRequest, BuildError> {
 fn dimensions<'a>(
     pairs: impl Iterator<Item = &'a (std::sync::Arc<str>, std::sync::Arc<str>)>,
 ) -> Result<Option<Vec<Dimension>>, BuildError> {
-    let built: Result<Vec<Dimension>, BuildError> =
-        pairs.map(|(name, value)| Dimension::builder().name(&**name).value(&**value).build()).collect();
+    let built: Result<Vec<Dimension>, BuildError> = pairs
+        .map(|(name, value)| Dimension::builder().name(&**name).value(&**value).build())
+        .collect();
     built.map(|list| (!list.is_empty()).then_some(list))
 }
