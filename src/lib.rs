@@ -5,10 +5,12 @@
 //! (`run` may also use `aggregator` and `agent`). `crate::tests::tidy` keeps them.
 
 pub mod agent;
+pub mod aggregator;
 pub mod api;
 pub mod cli;
 pub mod core;
 pub mod io;
+pub mod output;
 pub mod run;
 pub mod wire;
 

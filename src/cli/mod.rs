@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 mod agent;
+mod aggregator;
 pub(crate) mod crds;
 
 /// Distributed k6 load tests with one verdict.
@@ -17,6 +18,8 @@ pub struct Cli {
 enum Command {
     /// Run k6 in a runner pod, ship its samples, obey the aggregator
     Agent(Box<agent::Args>),
+    /// Serve one run: gather its agents, write their samples, publish the result
+    Aggregator(Box<aggregator::Args>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(crds::Args),
 }
@@ -29,6 +32,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<u8> {
         match self.command {
             Command::Agent(args) => args.run(),
+            Command::Aggregator(args) => args.run(),
             Command::Crds(args) => args.run(),
         }
     }

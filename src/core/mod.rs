@@ -6,5 +6,7 @@
 
 pub mod agent;
 pub mod k6;
+pub mod pipeline;
 pub mod plan;
+pub mod rally;
 pub mod samples;
