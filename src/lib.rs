@@ -10,6 +10,7 @@ pub mod api;
 pub mod cli;
 pub mod core;
 pub mod io;
+pub mod operator;
 pub mod output;
 pub mod run;
 pub mod wire;

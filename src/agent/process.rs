@@ -102,6 +102,7 @@ impl Agent {
             instances: settings.instances,
             instance_id: settings.instance_id,
             incarnation: format!("{:x}-{:x}", std::process::id(), clock::unix_ns()),
+            born_unix_ns: clock::unix_ns(),
             user: user.clone(),
             environment: environment.clone(),
             tags: settings.tags.clone(),

@@ -5,6 +5,8 @@ use clap::{Parser, Subcommand};
 mod agent;
 mod aggregator;
 pub(crate) mod crds;
+mod install;
+mod operator;
 
 /// Distributed k6 load tests with one verdict.
 #[derive(Debug, Parser)]
@@ -22,6 +24,10 @@ enum Command {
     Aggregator(Box<aggregator::Args>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(crds::Args),
+    /// Copy this executable (used by the init container of runner pods)
+    Install(install::Args),
+    /// Run the operator
+    Operator(operator::Args),
 }
 
 impl Cli {
@@ -34,6 +40,8 @@ impl Cli {
             Command::Agent(args) => args.run(),
             Command::Aggregator(args) => args.run(),
             Command::Crds(args) => args.run(),
+            Command::Install(args) => args.run(),
+            Command::Operator(args) => args.run(),
         }
     }
 }

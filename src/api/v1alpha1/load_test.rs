@@ -271,6 +271,9 @@ pub struct LoadTestStatus {
     /// When the load began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// When the run was told to end early: by a user, by its deletion, or since more runners were lost than tolerated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_time: Option<Time>,
     /// When the run was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,
