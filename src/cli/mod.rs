@@ -7,6 +7,7 @@ mod aggregator;
 pub(crate) mod crds;
 mod install;
 mod operator;
+mod run;
 
 /// Distributed k6 load tests with one verdict.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ enum Command {
     Install(install::Args),
     /// Run the operator
     Operator(operator::Args),
+    /// Run a LoadTest on this machine, without a cluster
+    Run(Box<run::Args>),
 }
 
 impl Cli {
@@ -42,6 +45,7 @@ impl Cli {
             Command::Crds(args) => args.run(),
             Command::Install(args) => args.run(),
             Command::Operator(args) => args.run(),
+            Command::Run(args) => args.run(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! way to do what agent, aggregator or core do.
 
 pub mod input;
+pub mod local;
 mod progress;
 #[cfg(test)]
 mod tests;
