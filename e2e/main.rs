@@ -10,6 +10,7 @@
 )]
 
 mod bad_input;
+mod dashboards;
 mod faults;
 mod happy_path;
 mod harness;

@@ -19,8 +19,11 @@ async fn runs(world: &World, script: Value, more: Value) {
     let stored = assert_passed(&world.complete("src-1", 90).await);
     let rows = world.rows().await;
     assert_eq!(rows.len() as u64, stored);
-    let values: Vec<_> =
-        rows.iter().filter(|r| r.measure_name == "from_lib").map(|r| r.value.clone()).collect();
+    let values: Vec<_> = rows
+        .iter()
+        .filter(|r| r.measure_name == "from_lib")
+        .map(crate::harness::Row::number)
+        .collect();
     assert_eq!(values.len(), 6, "{values:?}");
     assert!(
         rows.iter()

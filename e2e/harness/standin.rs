@@ -14,7 +14,7 @@ use super::{STANDIN_IMAGE, eventually};
 pub(crate) struct Row {
     pub(crate) dimensions: BTreeMap<String, String>,
     pub(crate) measure_name: String,
-    pub(crate) value: String,
+    pub(crate) value: serde_json::Value,
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) time_ns: i128,
@@ -22,7 +22,7 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn number(&self) -> f64 {
-        self.value.parse().unwrap()
+        self.value.as_f64().unwrap()
     }
 }
 

@@ -114,11 +114,16 @@ impl World {
 
     /// All rows of the stand-in.
     pub(crate) async fn rows(&self) -> Vec<Row> {
-        let text = self.get(STANDIN, "/rows?table=k6db.samples").await.unwrap();
+        let text = self.rows_text().await;
         text.lines()
             .filter(|line| !line.is_empty())
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+
+    /// All rows of the stand-in, one JSON object a line.
+    pub(crate) async fn rows_text(&self) -> String {
+        self.get(STANDIN, "/rows?table=k6db.samples").await.unwrap()
     }
 
     /// The spec that most tests start from: parallelism, script, output to the stand-in. `more` is merged over it.

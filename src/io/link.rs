@@ -1,10 +1,11 @@
 //! The link between an agent and its aggregator, as a pair of channels: over gRPC in a cluster ([`Dialer::Grpc`],
-//! [`serve`]), or in memory for `weir run`. Both ends see only channels, so there is one code path.
+//! `io::grpc`), or in memory for `weir run`. Both ends see only channels, so there is one code path.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::grpc;
 use crate::wire::session::{ToAgent, ToAggregator};
 
 /// Messages buffered in each direction of a session; a full channel holds the sender back.
@@ -38,7 +39,6 @@ pub enum Dialer {
 }
 
 /// Address and credentials of an aggregator.
-#[derive(Debug)]
 pub struct GrpcDialer {
     /// Such as `https://checkout-1.default.svc:7465`.
     pub endpoint: String,
@@ -48,12 +48,24 @@ pub struct GrpcDialer {
     pub token: String,
 }
 
+impl std::fmt::Debug for GrpcDialer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrpcDialer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
 /// Why a dial failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// The aggregator of this process is gone.
     #[error("the aggregator is gone")]
     Gone,
+    /// No connection to the aggregator; it may be starting, or moving.
+    #[error("the aggregator cannot be reached: {0}")]
+    Unreachable(String),
+    /// The aggregator does not take this agent's token for the run's.
+    #[error("the aggregator turns this agent away: {0}")]
+    Denied(String),
 }
 
 impl Dialer {
@@ -70,7 +82,7 @@ impl Dialer {
                 sessions.send(end).await.map_err(|_| DialError::Gone)?;
                 Ok(AgentEnd { tx: to_aggregator, rx: from_aggregator })
             }
-            Self::Grpc(_) => Err(DialError::Gone),
+            Self::Grpc(to) => grpc::dial::dial(to).await,
         }
     }
 }

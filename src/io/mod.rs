@@ -2,6 +2,8 @@
 //! between agents and aggregator. May not hold: a decision, or anything that only one process needs.
 
 pub mod clock;
+pub mod crypto;
+pub mod grpc;
 pub mod http;
 pub mod link;
 pub mod shutdown;

@@ -1,6 +1,8 @@
 //! The result document: what the aggregator publishes, the operator copies into the status, and `weir run --result`
 //! writes. One document while the run goes on and after it: without `outcome` it tells the progress.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::v1alpha1::{LostRunner, OutputStatus, Reason, ThresholdStatus};
@@ -38,9 +40,39 @@ pub struct RunResult {
     /// Outcome of each threshold.
     #[serde(default)]
     pub thresholds: Vec<ThresholdStatus>,
+    /// Why the run is being ended early, while it is not over yet: an aggregator that takes over goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Outcome>,
+    /// What is known of the samples of lost instances, which cannot tell a next aggregator themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_accounts: Vec<LostAccount>,
     /// Set once, when the run is over.
     #[serde(default)]
     pub outcome: Option<Outcome>,
+}
+
+/// What is known of the samples of an instance that is gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LostAccount {
+    /// The instance.
+    pub instance_id: u32,
+    /// Samples it is known to have read from k6.
+    pub emitted: u64,
+    /// What became of them, by output.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, OutputAccount>,
+}
+
+/// What became of samples at one output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputAccount {
+    /// Samples that the output has confirmed.
+    pub stored: u64,
+    /// Samples refused for good, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected: BTreeMap<String, u64>,
 }
 
 /// Where the rally stands.

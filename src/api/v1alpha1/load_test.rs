@@ -93,6 +93,24 @@ pub struct TestSpec {
     pub aggregator: Aggregator,
 }
 
+impl TestSpec {
+    /// The spec that says nothing but where its script is.
+    pub fn of_script(script: Script) -> Self {
+        Self {
+            parallelism: default_parallelism(),
+            script,
+            k6: K6::default(),
+            tags: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
+            outputs: Vec::new(),
+            runner_loss: RunnerLoss::default(),
+            deadlines: Deadlines::default(),
+            runner_template: None,
+            aggregator: Aggregator::default(),
+        }
+    }
+}
+
 /// How k6 is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

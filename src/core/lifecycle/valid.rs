@@ -13,7 +13,7 @@ pub const INLINE_BYTES_MAX: usize = 512 << 10;
 /// Longest name of a run: the longest name made from it is `NAME-runner-INDEX`, a DNS label of at most 63.
 pub const RUN_NAME_CHARS_MAX: usize = 48;
 /// Most k6 instances of a run, as the CRD bounds them.
-const PARALLELISM_MAX: u32 = 10_000;
+pub const PARALLELISM_MAX: u32 = 10_000;
 
 /// A spec that can be run. Only [`validate`] makes one.
 #[derive(Clone, Debug, PartialEq)]

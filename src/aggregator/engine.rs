@@ -1,0 +1,394 @@
+//! The loop: what happens is told to the rally and the pipeline, and what they decide is done.
+
+use std::{
+    collections::BTreeMap, hash::BuildHasher, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+};
+
+use futures::FutureExt;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    meters::Meters,
+    session::{self, HELD_MAX, SessionEvent, SessionHandle},
+    settings::{Control, Settings},
+};
+use crate::{
+    core::{
+        pipeline::{
+            batch::BatchId,
+            pipeline::{Accepted, Acked, FrameKey, Pipeline, Write},
+            retry::{Failure, Written},
+        },
+        rally::{
+            input::{Action, Input, RallyConfig, SessionId},
+            rally::Rally,
+        },
+    },
+    io::{clock, link::AggregatorEnd},
+    output::output::{OpenOutput, Probe},
+    wire::{
+        result::RunResult,
+        session::{Ack, Frame, to_agent, to_aggregator},
+    },
+};
+
+/// Events taken in one go before decisions are carried out.
+const EVENTS_MAX: usize = 256;
+/// Longest pause between two looks at the clock, so that a clock that is set does not stall the run.
+const TICK: Duration = Duration::from_millis(250);
+/// How often progress is published at most, in milliseconds; changes of the stage go out at once.
+const PUBLISH_INTERVAL_MS: i64 = 250;
+/// Pause between two looks at an output that is not ready.
+const PROBE_PAUSE: Duration = Duration::from_secs(2);
+/// What is left of a pod's grace (60 s) for publishing and leaving, in milliseconds.
+const SHUTDOWN_MS: i64 = 45_000;
+
+/// Runs the rally and the pipeline of one run to its end, and tells its result.
+pub async fn run(
+    settings: Settings,
+    mut sessions: mpsc::Receiver<AggregatorEnd>,
+    mut control: mpsc::Receiver<Control>,
+    publish: watch::Sender<RunResult>,
+    shutdown: CancellationToken,
+) -> RunResult {
+    let (events_tx, mut events) = mpsc::channel(EVENTS_MAX * 4);
+    let (probes_tx, mut probes) = mpsc::channel(EVENTS_MAX);
+    let mut engine = Engine::new(settings, events_tx, publish);
+    let _probes = spawn_probes(&engine.outputs, &probes_tx);
+    drop(probes_tx);
+    let mut batch = Vec::with_capacity(EVENTS_MAX);
+    let (mut may_dial, mut is_controlled, mut is_told) = (true, true, false);
+    loop {
+        engine.carry_out();
+        if engine.has_ended {
+            break;
+        }
+        let pause = engine.pause();
+        tokio::select! {
+            end = sessions.recv(), if may_dial => match end {
+                Some(end) => engine.open(end),
+                None => may_dial = false,
+            },
+            count = events.recv_many(&mut batch, EVENTS_MAX) => {
+                tracing::trace!(count, "events");
+                batch.drain(..).for_each(|(id, event)| engine.on_event(id, event));
+            }
+            Some(done) = engine.writes.join_next() => engine.on_written(done),
+            Some((output, probe)) = probes.recv() => engine.on_probe(output, probe),
+            told = control.recv(), if is_controlled => match told {
+                Some(told) => engine.on_control(told),
+                None => is_controlled = false,
+            },
+            () = shutdown.cancelled(), if !is_told => {
+                is_told = true;
+                let why = "the aggregator was told to end".to_owned();
+                engine.tell(Input::Shutdown(SHUTDOWN_MS, why));
+            }
+            () = tokio::time::sleep(pause) => {
+                let held_back = engine.is_holding_back();
+                engine.tell(Input::Timeout { held_back });
+            }
+        }
+    }
+    engine.publish_now();
+    engine.rally.result()
+}
+
+fn spawn_probes(outputs: &[OpenOutput], to: &mpsc::Sender<(usize, Probe)>) -> JoinSet<()> {
+    let mut probes = JoinSet::new();
+    for (at, open) in outputs.iter().enumerate() {
+        let (output, to) = (open.output.clone(), to.clone());
+        probes.spawn(async move {
+            loop {
+                let probe = output.probe().await;
+                let is_last = !matches!(probe, Probe::Waiting(_));
+                if to.send((at, probe)).await.is_err() || is_last {
+                    return;
+                }
+                tokio::time::sleep(PROBE_PAUSE).await;
+            }
+        });
+    }
+    probes
+}
+
+struct Engine {
+    rally: Rally,
+    pipeline: Pipeline,
+    outputs: Vec<OpenOutput>,
+    awaits_publication: bool,
+    meters: Arc<Meters>,
+    sessions: BTreeMap<SessionId, SessionHandle>,
+    next_session: u64,
+    events: mpsc::Sender<(SessionId, SessionEvent)>,
+    held: Arc<Semaphore>,
+    costs: BTreeMap<FrameKey, u32>,
+    writes: JoinSet<(usize, BatchId, Written)>,
+    publish: watch::Sender<RunResult>,
+    published_stage: Option<u64>,
+    publish_after_ms: i64,
+    troubles: BTreeMap<usize, String>,
+    in_flight: bool,
+    has_ended: bool,
+    now_ms: i64,
+}
+
+impl Engine {
+    fn new(
+        settings: Settings,
+        events: mpsc::Sender<(SessionId, SessionEvent)>,
+        publish: watch::Sender<RunResult>,
+    ) -> Self {
+        let now_ms = clock::unix_ms();
+        let lanes = settings.outputs.iter().map(|open| open.lane.clone()).collect();
+        Self {
+            rally: Rally::new(RallyConfig::new(&settings.plan), settings.former, now_ms),
+            pipeline: Pipeline::new(lanes),
+            outputs: settings.outputs,
+            awaits_publication: settings.awaits_publication,
+            meters: settings.meters,
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            events,
+            held: Arc::new(Semaphore::new(usize::try_from(HELD_MAX).unwrap_or(1))),
+            costs: BTreeMap::new(),
+            writes: JoinSet::new(),
+            publish,
+            published_stage: None,
+            publish_after_ms: 0,
+            troubles: BTreeMap::new(),
+            in_flight: false,
+            has_ended: false,
+            now_ms,
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.now_ms = clock::unix_ms();
+        self.rally.handle(input, self.now_ms);
+    }
+
+    fn open(&mut self, end: AggregatorEnd) {
+        self.next_session += 1;
+        let id = SessionId(self.next_session);
+        let handle = session::spawn(id, end, self.events.clone(), self.held.clone());
+        self.sessions.insert(id, handle);
+    }
+
+    fn on_event(&mut self, id: SessionId, event: SessionEvent) {
+        match event {
+            SessionEvent::Hello(hello) => {
+                tracing::debug!(instance_id = hello.instance_id, "an agent dialled");
+                self.tell(Input::Opened(id, hello));
+            }
+            SessionEvent::Message(to_aggregator::Message::Report(report)) => {
+                self.tell(Input::Reported(id, report));
+            }
+            SessionEvent::Message(to_aggregator::Message::Setup(outcome)) => {
+                self.tell(Input::SetupAnswered(id, outcome));
+            }
+            SessionEvent::Message(to_aggregator::Message::Teardown(outcome)) => {
+                self.tell(Input::TeardownAnswered(id, outcome));
+            }
+            SessionEvent::Message(
+                to_aggregator::Message::Hello(_) | to_aggregator::Message::Frame(_),
+            ) => {}
+            SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
+            SessionEvent::Closed => {
+                self.sessions.remove(&id);
+                self.tell(Input::Closed(id));
+            }
+        }
+    }
+
+    fn on_frame(&mut self, id: SessionId, frame: &Frame, cost: u32) {
+        let Some((instance_id, incarnation)) = self.rally.frame_source(id) else {
+            self.release(cost);
+            return;
+        };
+        let key = FrameKey { instance_id, incarnation, seq: frame.seq };
+        self.now_ms = clock::unix_ms();
+        match self.pipeline.accept(key.clone(), frame, self.now_ms) {
+            Accepted::Held => {
+                self.costs.insert(key, cost);
+            }
+            Accepted::HeldBefore | Accepted::AckedBefore => self.release(cost),
+        }
+    }
+
+    fn on_written(&mut self, done: Result<(usize, BatchId, Written), tokio::task::JoinError>) {
+        let Ok((lane, batch, written)) = done else { return };
+        self.now_ms = clock::unix_ms();
+        self.pipeline.finish(lane, batch, written, self.now_ms, random());
+    }
+
+    fn on_probe(&mut self, output: usize, probe: Probe) {
+        match probe {
+            Probe::Ready => self.tell(Input::OutputReady(output)),
+            Probe::ReadyUnproved(why) => {
+                tracing::warn!(output, why, "the output could not be looked at");
+                self.tell(Input::OutputReady(output));
+            }
+            Probe::Waiting(why) => self.tell(Input::OutputTrouble(output, why)),
+            Probe::Failed(why) => self.tell(Input::OutputFailed(output, why)),
+        }
+    }
+
+    fn on_control(&mut self, told: Control) {
+        match told {
+            Control::Stop(why) => self.tell(Input::Stop(why)),
+            Control::Gone { instance_id, reason } => self.tell(Input::Gone(instance_id, reason)),
+            Control::Published => self.tell(Input::Published),
+        }
+    }
+
+    /// Carries out all that is decided.
+    fn carry_out(&mut self) {
+        self.now_ms = clock::unix_ms();
+        self.meters.beat(self.now_ms);
+        loop {
+            let mut is_idle = true;
+            while let Some(acked) = self.pipeline.poll_ack() {
+                is_idle = false;
+                self.acknowledge(acked);
+            }
+            while let Some((name, why)) = self.pipeline.poll_fatal() {
+                is_idle = false;
+                let at = self.outputs.iter().position(|open| open.lane.name == name);
+                self.tell(Input::OutputFailed(at.unwrap_or_default(), why));
+            }
+            if self.in_flight == self.pipeline.is_empty() {
+                self.in_flight = !self.in_flight;
+                self.tell(Input::InFlight(self.in_flight));
+            }
+            self.pipeline.set_hurry(self.rally.is_draining());
+            while let Some(write) = self.pipeline.poll_write(self.now_ms) {
+                self.begin(write);
+            }
+            while let Some(action) = self.rally.poll_action() {
+                is_idle = false;
+                self.act(action);
+            }
+            if is_idle {
+                break;
+            }
+        }
+        self.publish();
+        if self.rally.is_closing() && !self.awaits_publication {
+            self.tell(Input::Published);
+            self.carry_out();
+        }
+    }
+
+    fn acknowledge(&mut self, acked: Acked) {
+        let Acked { key, outputs, again, .. } = acked;
+        if !again {
+            if let Some(cost) = self.costs.remove(&key) {
+                self.release(cost);
+            }
+            let input = Input::Acked {
+                instance_id: key.instance_id,
+                incarnation: key.incarnation.to_string(),
+                outputs: outputs.clone(),
+            };
+            self.rally.handle(input, self.now_ms);
+        }
+        if let Some(session) = self.rally.session_of(key.instance_id, &key.incarnation) {
+            self.send(session, to_agent::Message::Ack(Ack { seq: key.seq, outputs }));
+        }
+    }
+
+    fn begin(&mut self, write: Write) {
+        let Some(open) = self.outputs.get(write.lane) else { return };
+        let output = open.output.clone();
+        self.writes.spawn(async move {
+            let Write { lane, batch } = write;
+            let written = AssertUnwindSafe(output.write(&batch)).catch_unwind().await;
+            let broke = |_| Written::Failed(Failure::Connection, "the write broke off".to_owned());
+            (lane, batch.id, written.unwrap_or_else(broke))
+        });
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send(session, message) => self.send(session, message),
+            Action::Close(session) => {
+                self.sessions.remove(&session);
+                self.rally.handle(Input::Closed(session), self.now_ms);
+            }
+            Action::End => self.has_ended = true,
+        }
+    }
+
+    fn send(&mut self, session: SessionId, message: to_agent::Message) {
+        let is_sent = self.sessions.get(&session).is_some_and(|handle| handle.send(message));
+        if !is_sent && self.sessions.remove(&session).is_some() {
+            tracing::warn!(session = session.0, "an agent does not read: session ended");
+            self.rally.handle(Input::Closed(session), self.now_ms);
+        }
+    }
+
+    fn release(&self, cost: u32) {
+        self.held.add_permits(usize::try_from(cost).unwrap_or(0));
+    }
+
+    fn is_holding_back(&self) -> bool {
+        self.held.available_permits() < usize::try_from(HELD_MAX / 8).unwrap_or(0)
+    }
+
+    fn pause(&self) -> Duration {
+        let due = self.rally.poll_timeout().into_iter().chain(self.pipeline.poll_timeout()).min();
+        let pause_ms = due.map_or(i64::MAX, |due_ms| due_ms.saturating_sub(clock::unix_ms()));
+        Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0)).min(TICK)
+    }
+
+    /// Publishes what has changed, at once when the stage has, else now and then.
+    fn publish(&mut self) {
+        let is_new_stage = self.published_stage != Some(self.rally.stage_count());
+        if is_new_stage || self.now_ms >= self.publish_after_ms {
+            self.tell_troubles();
+            self.publish_now();
+        }
+    }
+
+    fn publish_now(&mut self) {
+        self.published_stage = Some(self.rally.stage_count());
+        self.publish_after_ms = self.now_ms.saturating_add(PUBLISH_INTERVAL_MS);
+        self.pipeline.lanes().iter().for_each(|lane| self.meters.set_lane(lane));
+        self.meters.set_sessions(self.sessions.len());
+        let result = self.rally.result();
+        self.publish.send_if_modified(|last| {
+            let is_new = *last != result;
+            if is_new {
+                *last = result;
+            }
+            is_new
+        });
+    }
+
+    fn tell_troubles(&mut self) {
+        let mut changed = Vec::new();
+        for (at, lane) in self.pipeline.lanes().iter().enumerate() {
+            let told = self.troubles.get(&at).map_or("", String::as_str);
+            if told != lane.last_failure() {
+                changed.push((at, lane.last_failure().to_owned()));
+            }
+        }
+        for (at, trouble) in changed {
+            if !trouble.is_empty() {
+                tracing::warn!(output = at, trouble, "writes fail");
+            }
+            self.troubles.insert(at, trouble.clone());
+            self.rally.handle(Input::OutputTrouble(at, trouble), self.now_ms);
+        }
+    }
+}
+
+/// A number for jitter: the standard library's hash seeds are random, and no two are alike.
+fn random() -> u64 {
+    std::hash::RandomState::new().hash_one(0)
+}

@@ -1,0 +1,50 @@
+//! What the aggregator of a run is given.
+
+use std::sync::Arc;
+
+use super::meters::Meters;
+use crate::{core::plan::RunPlan, output::output::OpenOutput, wire::result::RunResult};
+
+/// What the aggregator of a run is given.
+#[derive(Debug)]
+pub struct Settings {
+    /// The run.
+    pub plan: RunPlan,
+    /// Its outputs, in the plan's order.
+    pub outputs: Vec<OpenOutput>,
+    /// What an aggregator of the same run published last, if one has been there before.
+    pub former: Option<RunResult>,
+    /// Agents are let go only after [`Control::Published`].
+    pub awaits_publication: bool,
+    /// Where the run's own metrics are kept.
+    pub meters: Arc<Meters>,
+}
+
+impl Settings {
+    /// For a run within this process: nobody was there before, and nobody else must learn of the outcome.
+    pub fn local(plan: RunPlan) -> Self {
+        Self {
+            outputs: crate::output::output::open(&plan.outputs),
+            plan,
+            former: None,
+            awaits_publication: false,
+            meters: Arc::new(Meters::default()),
+        }
+    }
+}
+
+/// What is said to a running aggregator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// A user wants the run to end early; the text says how.
+    Stop(String),
+    /// An instance is gone for good.
+    Gone {
+        /// The instance.
+        instance_id: u32,
+        /// One word: `OOMKilled`, `Evicted`, …
+        reason: String,
+    },
+    /// The outcome is where its readers will find it.
+    Published,
+}

@@ -1,0 +1,68 @@
+//! One write: up to a hundred records and what they share.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::row::Row;
+
+/// Most records of one write.
+pub const BATCH_RECORDS_MAX: usize = 100;
+
+/// Names a frame that the pipeline holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrameId(pub(super) u64);
+
+/// Names a batch of one output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchId(pub(super) u64);
+
+/// One sample as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Measure and dimensions.
+    pub row: Arc<Row>,
+    /// The value, finite.
+    pub value: f64,
+    /// Unix time in nanoseconds.
+    pub time_ns: i64,
+    /// The frame it came in.
+    pub(super) frame: FrameId,
+}
+
+/// Records that go out in one call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Names the batch when its outcome comes back.
+    pub id: BatchId,
+    /// Dimensions that every record has with the same value; they are sent once and left out of the records.
+    pub common: Vec<(Arc<str>, Arc<str>)>,
+    /// The records.
+    pub records: Vec<Record>,
+}
+
+impl Batch {
+    /// A batch of `records` with what they share.
+    pub fn new(id: BatchId, records: Vec<Record>) -> Self {
+        Self { id, common: common_dimensions(&records), records }
+    }
+
+    /// Dimensions of `record` that are not common to the batch.
+    pub fn own_dimensions<'a>(
+        &'a self,
+        record: &'a Record,
+    ) -> impl Iterator<Item = &'a (Arc<str>, Arc<str>)> {
+        record.row.dimensions.iter().filter(|pair| self.common.binary_search(pair).is_err())
+    }
+}
+
+fn common_dimensions(records: &[Record]) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut rows = records.iter().map(|record| &record.row);
+    let Some(first) = rows.next() else { return Vec::new() };
+    let mut common = first.dimensions.clone();
+    let mut seen = BTreeSet::from([Arc::as_ptr(first)]);
+    for row in rows {
+        if seen.insert(Arc::as_ptr(row)) {
+            common.retain(|pair| row.dimensions.binary_search(pair).is_ok());
+        }
+    }
+    common
+}

@@ -1,0 +1,272 @@
+//! What people read: progress, outcome, and who is waited for.
+
+use std::{collections::BTreeSet, fmt::Write};
+
+use super::{
+    cause,
+    rally::{Rally, Step},
+    runner::RUNNER_LOST,
+};
+use crate::{
+    api::v1alpha1::{LostRunner, OutputStatus, Reason},
+    wire::{
+        result::{LostAccount, Outcome, RunResult, Stage},
+        session::AgentPhase,
+    },
+};
+
+/// Instances named in a message.
+const NAMED_MAX: usize = 5;
+
+impl Rally {
+    /// Where the run stands.
+    pub fn result(&self) -> RunResult {
+        RunResult {
+            run: self.config.run.clone(),
+            stage: self.stage(),
+            message: self.message(),
+            wanted: self.config.instances,
+            ready: self.roster.ready_count(),
+            running: self.roster.running_count(),
+            vus: self.roster.vus(),
+            lost: self.lost(),
+            started_unix_ms: self.started_unix_ms(),
+            ended_unix_ms: self.ended_unix_ms(),
+            outputs: self.outputs(),
+            thresholds: Vec::new(),
+            cause: if self.outcome.is_none() { self.cause.clone() } else { None },
+            lost_accounts: self.lost_accounts(),
+            outcome: self.outcome.clone(),
+        }
+    }
+
+    /// Grows whenever something changed that readers should see at once.
+    pub fn stage_count(&self) -> u64 {
+        self.stage_count
+    }
+
+    pub(super) fn started_unix_ms(&self) -> Option<i64> {
+        let own = self.roster.started_unix_ns().map(|ns| ns / 1_000_000);
+        let before = self.former.as_ref().and_then(|former| former.started_unix_ms);
+        own.into_iter().chain(before).min()
+    }
+
+    /// Whom a wait is for: how many, and the first of them with where they stand.
+    pub(super) fn waiting_for(&self, whom: &BTreeSet<u32>) -> String {
+        let mut text = format!("{} of {} instances:", whom.len(), self.config.instances);
+        for (at, id) in whom.iter().take(NAMED_MAX).enumerate() {
+            let separator = if at == 0 { "" } else { "," };
+            let state = self.state_of(*id);
+            write!(text, "{separator} {id} ({state})").unwrap_or_default();
+        }
+        if whom.len() > NAMED_MAX {
+            text.push_str(", …");
+        }
+        text
+    }
+
+    /// Why the start did not come about in time.
+    pub(super) fn late_at_the_start(&self) -> Outcome {
+        let trouble = self.trouble_text();
+        if self.roster.unready().is_empty() && !trouble.is_empty() {
+            return cause::outcome(Reason::OutputFailed, format!("not ready in time: {trouble}"));
+        }
+        let mut message = format!("not ready in time: {}", self.waiting_for(self.roster.unready()));
+        if !trouble.is_empty() {
+            write!(message, "; {trouble}").unwrap_or_default();
+        }
+        cause::outcome(Reason::DeadlineExceeded, message)
+    }
+
+    /// The outcome, as things stand.
+    pub(super) fn judge(&self) -> Outcome {
+        let open = self.open_books();
+        match (&self.cause, open) {
+            (Some(cause), None) => self.named_loss(cause),
+            (Some(cause), Some(open)) => {
+                let cause = self.named_loss(cause);
+                Outcome { message: format!("{}; {}", cause.message, open.message), ..cause }
+            }
+            (None, Some(open)) => open,
+            (None, None) => cause::outcome(
+                Reason::ThresholdsMet,
+                "the run has ended, all samples are accounted for",
+            ),
+        }
+    }
+
+    /// What keeps the books from closing.
+    fn open_books(&self) -> Option<Outcome> {
+        let unsettled = self.roster.unsettled();
+        let running: BTreeSet<u32> = unsettled
+            .iter()
+            .copied()
+            .filter(|id| self.roster.get(*id).is_some_and(|r| r.phase() != AgentPhase::Finished))
+            .collect();
+        if !running.is_empty() {
+            let message = format!("not finished in time: {}", self.waiting_for(&running));
+            return Some(cause::outcome(Reason::DeadlineExceeded, message));
+        }
+        if !unsettled.is_empty() {
+            let count: u64 = unsettled
+                .iter()
+                .filter_map(|id| self.roster.get(*id))
+                .map(super::runner::Runner::unsettled_count)
+                .fold(0, u64::saturating_add);
+            let mut message =
+                format!("{count} samples are not stored, of {}", self.waiting_for(unsettled));
+            let trouble = self.trouble_text();
+            if !trouble.is_empty() {
+                write!(message, "; {trouble}").unwrap_or_default();
+            }
+            return Some(cause::outcome(Reason::OutputFailed, message));
+        }
+        let unread: u64 =
+            self.roster.iter().map(|(_, r)| r.report.unparsable_lines).fold(0, u64::saturating_add);
+        (unread > 0 && !self.config.outputs.is_empty()).then(|| {
+            let message = format!("{unread} lines of k6's samples could not be read");
+            cause::outcome(Reason::OutputFailed, message)
+        })
+    }
+
+    /// The loss of a runner is known by silence first; what took it may have become known since.
+    fn named_loss(&self, cause: &Outcome) -> Outcome {
+        if cause.reason != Reason::RunnersLost || self.roster.lost().is_empty() {
+            return cause.clone();
+        }
+        let lost = self.roster.lost();
+        Outcome { message: format!("lost {}", self.waiting_for(lost)), ..cause.clone() }
+    }
+
+    fn state_of(&self, id: u32) -> String {
+        let Some(runner) = self.roster.get(id) else { return "unknown".to_owned() };
+        if let Some(loss) = &runner.loss {
+            return loss.reason.clone();
+        }
+        if !runner.is_known() {
+            return "not connected".to_owned();
+        }
+        let phase = match runner.phase() {
+            AgentPhase::Unspecified | AgentPhase::Preparing => "preparing",
+            AgentPhase::Ready => "ready",
+            AgentPhase::Starting => "starting",
+            AgentPhase::Running => "running",
+            AgentPhase::Ended => "ended",
+            AgentPhase::Finished => "finished",
+        };
+        if runner.session.is_some() {
+            phase.to_owned()
+        } else {
+            format!("disconnected, was {phase}")
+        }
+    }
+
+    fn trouble_text(&self) -> String {
+        let mut text = String::new();
+        for (at, trouble) in &self.trouble {
+            let name = self.config.outputs.get(*at).map_or("", String::as_str);
+            let separator = if text.is_empty() { "" } else { "; " };
+            write!(text, "{separator}output {name}: {trouble}").unwrap_or_default();
+        }
+        text
+    }
+
+    fn stage(&self) -> Stage {
+        match self.step {
+            Step::Gathering => Stage::Gathering,
+            Step::Setup(_) => Stage::Setup,
+            Step::Running => Stage::Running,
+            Step::Teardown(_) => Stage::Teardown,
+            Step::Draining => Stage::Draining,
+            Step::Closing | Step::Leaving | Step::Ended => Stage::Over,
+        }
+    }
+
+    fn message(&self) -> String {
+        if let Some(outcome) = &self.outcome {
+            return outcome.message.clone();
+        }
+        let text = match &self.step {
+            Step::Gathering if self.roster.unready().is_empty() => {
+                "waiting for the outputs".to_owned()
+            }
+            Step::Gathering => format!("waiting for {}", self.waiting_for(self.roster.unready())),
+            Step::Setup(Some((id, _))) => format!("setup() runs on instance {id}"),
+            Step::Setup(None) => {
+                format!("setup() is done, waiting for {}", self.waiting_for(self.roster.unready()))
+            }
+            Step::Running => match &self.cause {
+                Some(cause) => format!("stopping: {}", cause.message),
+                None => {
+                    format!(
+                        "{} of {} instances run",
+                        self.roster.running_count(),
+                        self.config.instances
+                    )
+                }
+            },
+            Step::Teardown(Some((id, _))) => format!("teardown() runs on instance {id}"),
+            Step::Teardown(None) => "waiting for an instance to run teardown()".to_owned(),
+            Step::Draining => format!("draining {}", self.waiting_for(self.roster.unsettled())),
+            Step::Closing | Step::Leaving | Step::Ended => String::new(),
+        };
+        match self.trouble_text() {
+            trouble if trouble.is_empty() => text,
+            trouble => format!("{text}; {trouble}"),
+        }
+    }
+
+    fn lost(&self) -> Vec<LostRunner> {
+        let ids = self.roster.lost().iter();
+        ids.filter_map(|id| {
+            let reason = self.roster.get(*id)?.loss.as_ref()?.reason.clone();
+            Some(LostRunner { instance_id: *id, reason })
+        })
+        .collect()
+    }
+
+    fn lost_accounts(&self) -> Vec<LostAccount> {
+        let ids = self.roster.lost().iter();
+        ids.filter_map(|id| {
+            let mut account = self.roster.get(*id)?.account(&self.config.outputs);
+            for own in account.outputs.values_mut() {
+                if self.outcome.is_none() {
+                    own.rejected.remove(RUNNER_LOST);
+                }
+            }
+            Some(LostAccount {
+                instance_id: *id,
+                emitted: account.emitted,
+                outputs: account.outputs,
+            })
+        })
+        .collect()
+    }
+
+    fn outputs(&self) -> Vec<OutputStatus> {
+        let total = self.roster.total();
+        let names = self.config.outputs.iter();
+        names
+            .map(|name| {
+                let own = total.outputs.get(name).cloned().unwrap_or_default();
+                OutputStatus {
+                    name: name.clone(),
+                    emitted: total.emitted,
+                    stored: own.stored,
+                    rejected: own.rejected,
+                }
+            })
+            .collect()
+    }
+
+    fn ended_unix_ms(&self) -> Option<i64> {
+        match self.step {
+            Step::Gathering | Step::Setup(_) | Step::Running => None,
+            Step::Teardown(_) | Step::Draining | Step::Closing | Step::Leaving | Step::Ended => {
+                let own = self.roster.ended_unix_ns().map(|ns| ns / 1_000_000);
+                let before = self.former.as_ref().and_then(|former| former.ended_unix_ms);
+                own.into_iter().chain(before).max()
+            }
+        }
+    }
+}

@@ -1,0 +1,793 @@
+//! Whole runs in a simulated world: agents, network, aggregator and users do what a seed says, and what must never
+//! happen is looked for.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    api::v1alpha1::{LossPolicy, RunnerLoss},
+    wire::{
+        PROTOCOL,
+        result::Stage,
+        session::{AgentPhase, Hello, Outcome as Answer, OutputCounts, Report},
+    },
+};
+
+const OUTPUT: &str = "timestream";
+/// No run may take longer: the sum of all its deadlines and of the aggregator's absences.
+const END_MS: i64 = 900_000;
+
+/// SplitMix64: small, and the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.roll() % limit.max(1)
+    }
+
+    fn ms(&mut self, limit: u64) -> i64 {
+        i64::try_from(self.below(limit)).unwrap()
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+}
+
+/// What may go wrong, in percent of the chances it gets.
+#[derive(Clone, Copy, Debug)]
+struct Weather {
+    session_breaks: u64,
+    agent_dies: u64,
+    aggregator_dies: u64,
+    script_fails: u64,
+    setup_fails: u64,
+    user_stops: u64,
+    output_fails: u64,
+    tolerates: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Dial(u32, String),
+    ToRally(SessionId, Up),
+    ToAgent(SessionId, Message),
+    Closed(SessionId),
+    Break(SessionId),
+    Phase(u32, String, AgentPhase),
+    Tick(u32, String),
+    Die(u32),
+    Replace(u32),
+    Named(u32),
+    Stored(u32, String, u64),
+    AggregatorDies,
+    AggregatorComes,
+    OutputReady,
+    OutputFails,
+    UserStops,
+    Published(u64),
+}
+
+#[derive(Clone, Debug)]
+enum Up {
+    Hello(Hello),
+    Report(Report),
+    Setup(Answer),
+    Teardown(Answer),
+    Frame(u64),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Agent {
+    incarnation: String,
+    born_ms: i64,
+    is_alive: bool,
+    is_dismissed: bool,
+    session: Option<SessionId>,
+    report: Report,
+    frames: BTreeMap<u64, u64>,
+    setup: Option<Answer>,
+    data: Option<Vec<u8>>,
+    teardown: bool,
+    has_started: bool,
+}
+
+struct World {
+    dice: Dice,
+    weather: Weather,
+    now_ms: i64,
+    queue: BinaryHeap<Reverse<(i64, u64)>>,
+    events: BTreeMap<(i64, u64), Event>,
+    next: u64,
+    next_session: u64,
+    next_incarnation: u64,
+    config: RallyConfig,
+    rally: Option<Rally>,
+    former: Option<RunResult>,
+    agents: BTreeMap<u32, Agent>,
+    ends: BTreeMap<SessionId, (u32, String)>,
+    in_flight: u64,
+    /// Messages keep their order within a direction of a session.
+    last_up: BTreeMap<SessionId, i64>,
+    last_down: BTreeMap<SessionId, i64>,
+    trace: String,
+    starts: BTreeMap<u32, u32>,
+    setups: u32,
+    teardowns: u32,
+    agent_deaths: u32,
+    aggregator_deaths: u32,
+    stop_asked: bool,
+    wants_setup: bool,
+    result: Option<RunResult>,
+}
+
+impl World {
+    fn new(seed: u64, instances: u32, weather: Weather) -> Self {
+        let policy = if weather.tolerates { LossPolicy::Tolerate } else { LossPolicy::Fail };
+        let config = RallyConfig {
+            run: "ns/run/uid".to_owned(),
+            instances,
+            ready_deadline_ms: 60_000,
+            drain_ms: 60_000,
+            runner_loss: RunnerLoss { policy, max_percent: 50 },
+            outputs: vec![OUTPUT.to_owned()],
+        };
+        let mut world = Self {
+            dice: Dice(seed),
+            weather,
+            now_ms: 0,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            next: 0,
+            next_session: 0,
+            next_incarnation: 0,
+            rally: Some(Rally::new(config.clone(), None, 0)),
+            config,
+            former: None,
+            agents: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            in_flight: 0,
+            last_up: BTreeMap::new(),
+            last_down: BTreeMap::new(),
+            trace: String::new(),
+            starts: BTreeMap::new(),
+            setups: 0,
+            teardowns: 0,
+            agent_deaths: 0,
+            aggregator_deaths: 0,
+            stop_asked: false,
+            wants_setup: false,
+            result: None,
+        };
+        world.wants_setup = world.dice.percent(70);
+        for id in 1..=instances {
+            world.agents.insert(id, Agent::default());
+            let delay = world.dice.ms(10_000);
+            world.later(delay, Event::Replace(id));
+            if world.dice.percent(weather.agent_dies) {
+                let delay = world.dice.ms(80_000);
+                world.later(delay, Event::Die(id));
+            }
+        }
+        let delay = world.dice.ms(5000);
+        world.later(delay, Event::OutputReady);
+        if world.dice.percent(weather.output_fails) {
+            let delay = world.dice.ms(60_000);
+            world.later(delay, Event::OutputFails);
+        }
+        for _ in 0..3 {
+            if world.dice.percent(weather.aggregator_dies) {
+                let delay = world.dice.ms(90_000);
+                world.later(delay, Event::AggregatorDies);
+            }
+        }
+        if world.dice.percent(weather.user_stops) {
+            let delay = world.dice.ms(60_000);
+            world.later(delay, Event::UserStops);
+        }
+        world
+    }
+
+    fn later(&mut self, delay_ms: i64, event: Event) {
+        self.at(self.now_ms + delay_ms, event);
+    }
+
+    fn at(&mut self, at_ms: i64, event: Event) {
+        self.next += 1;
+        self.queue.push(Reverse((at_ms, self.next)));
+        self.events.insert((at_ms, self.next), event);
+    }
+
+    /// Runs to the end and gives the trace of all decisions.
+    fn run(mut self) -> Self {
+        while self.now_ms < END_MS {
+            self.carry_out();
+            if self.result.is_some() {
+                return self;
+            }
+            let due = self.rally.as_ref().and_then(Rally::poll_timeout);
+            let next = self.queue.peek().map(|Reverse((at_ms, _))| *at_ms);
+            match (due, next) {
+                (Some(due), next) if next.is_none_or(|next| due <= next) => {
+                    self.now_ms = self.now_ms.max(due);
+                    self.tell(Input::Timeout { held_back: false });
+                }
+                (_, Some(_)) => {
+                    let Some(Reverse(key)) = self.queue.pop() else { break };
+                    self.now_ms = self.now_ms.max(key.0);
+                    let event = self.events.remove(&key).unwrap();
+                    self.happen(event);
+                }
+                (_, None) => break,
+            }
+        }
+        panic!("no end at {} ms: {:?}", self.now_ms, self.rally.as_ref().map(Rally::result));
+    }
+
+    fn tell(&mut self, input: Input) {
+        if let Some(rally) = &mut self.rally {
+            rally.handle(input, self.now_ms);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            let Some(action) = self.rally.as_mut().and_then(Rally::poll_action) else { break };
+            self.trace.push_str(&format!("{} {action:?}\n", self.now_ms));
+            match action {
+                Action::Send(session, message) => {
+                    self.check(session, &message);
+                    let delay = 1 + self.dice.ms(40);
+                    let at = self.last_down.get(&session).copied().unwrap_or(0);
+                    let at = (self.now_ms + delay).max(at);
+                    self.last_down.insert(session, at);
+                    self.at(at, Event::ToAgent(session, message));
+                }
+                Action::Close(session) => {
+                    self.tell(Input::Closed(session));
+                    let at = self.last_down.get(&session).copied().unwrap_or(self.now_ms);
+                    self.at(at.max(self.now_ms) + 1, Event::Break(session));
+                }
+                Action::End => {
+                    self.result = self.rally.as_ref().map(Rally::result);
+                }
+            }
+        }
+        let Some(rally) = &self.rally else { return };
+        let result = rally.result();
+        if self.former.as_ref() != Some(&result) {
+            // Sometimes the aggregator dies before what it knows is published.
+            if self.dice.percent(90) || result.outcome.is_some() {
+                self.former = Some(result);
+            }
+            if rally.is_closing() {
+                let stage = rally.stage_count();
+                self.later(20, Event::Published(stage));
+            }
+        }
+    }
+
+    /// What must never be sent.
+    fn check(&self, session: SessionId, message: &Message) {
+        let Some((id, _)) = self.ends.get(&session) else { return };
+        match message {
+            Message::Start(_) => {
+                let is_first = self.agents.values().all(|agent| !agent.has_started);
+                for (other, agent) in &self.agents {
+                    let is_ready = agent.report.phase >= AgentPhase::Ready.into();
+                    let has_died = !agent.is_alive;
+                    assert!(
+                        !is_first || is_ready || has_died || self.agent_deaths > 0,
+                        "instance {id} is started though {other} is not ready"
+                    );
+                }
+            }
+            Message::Goodbye(_) => {
+                let outcome = self.former.as_ref().and_then(|former| former.outcome.as_ref());
+                assert!(outcome.is_some(), "goodbye before the outcome was published");
+            }
+            _ => {}
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Replace(id) => self.be_born(id),
+            Event::Dial(id, incarnation) => self.dial(id, &incarnation),
+            Event::ToRally(session, up) => self.arrive(session, up),
+            Event::ToAgent(session, message) => self.deliver(session, message),
+            Event::Closed(session) => self.tell(Input::Closed(session)),
+            Event::Break(session) => self.break_session(session),
+            Event::Phase(id, incarnation, phase) => self.enter(id, &incarnation, phase),
+            Event::Tick(id, incarnation) => self.tick(id, &incarnation),
+            Event::Die(id) => self.die(id),
+            Event::Named(id) => {
+                let started = self.agents[&id].has_started || !self.agents[&id].is_alive;
+                if started {
+                    self.tell(Input::Gone(id, "OOMKilled".to_owned()));
+                }
+            }
+            Event::Stored(id, incarnation, seq) => self.stored(id, &incarnation, seq),
+            Event::AggregatorDies => self.aggregator_dies(),
+            Event::AggregatorComes => {
+                let former = self.former.clone();
+                self.rally = Some(Rally::new(self.config.clone(), former, self.now_ms));
+                self.in_flight = 0;
+                let delay = self.dice.ms(2000);
+                self.later(delay, Event::OutputReady);
+                if self.stop_asked {
+                    self.tell(Input::Stop("a user stopped the run".to_owned()));
+                }
+            }
+            Event::OutputReady => self.tell(Input::OutputReady(0)),
+            Event::OutputFails => self.tell(Input::OutputFailed(0, "no such table".to_owned())),
+            Event::UserStops => {
+                self.stop_asked = true;
+                self.tell(Input::Stop("a user stopped the run".to_owned()));
+            }
+            Event::Published(stage) => {
+                if self.rally.as_ref().is_some_and(|rally| rally.stage_count() == stage) {
+                    self.tell(Input::Published);
+                }
+            }
+        }
+    }
+
+    fn be_born(&mut self, id: u32) {
+        self.next_incarnation += 1;
+        let incarnation = format!("i{}", self.next_incarnation);
+        let mut report = Report { phase: AgentPhase::Preparing.into(), ..Report::default() };
+        report.requirements = None;
+        self.agents.insert(
+            id,
+            Agent {
+                incarnation: incarnation.clone(),
+                born_ms: self.now_ms,
+                is_alive: true,
+                report,
+                ..Agent::default()
+            },
+        );
+        self.dial(id, &incarnation);
+        let delay = 500 + self.dice.ms(8000);
+        self.later(delay, Event::Phase(id, incarnation.clone(), AgentPhase::Ready));
+        self.later(1000, Event::Tick(id, incarnation));
+    }
+
+    fn agent(&mut self, id: u32, incarnation: &str) -> Option<&mut Agent> {
+        let agent = self.agents.get_mut(&id)?;
+        let is_it = agent.incarnation == incarnation && agent.is_alive && !agent.is_dismissed;
+        is_it.then_some(agent)
+    }
+
+    fn dial(&mut self, id: u32, incarnation: &str) {
+        let (has_rally, breaks) = (self.rally.is_some(), self.weather.session_breaks);
+        let Some(agent) = self.agent(id, incarnation) else { return };
+        if agent.session.is_some() {
+            return;
+        }
+        if !has_rally {
+            let delay = 500 + self.dice.ms(1500);
+            self.later(delay, Event::Dial(id, incarnation.to_owned()));
+            return;
+        }
+        self.next_session += 1;
+        let session = SessionId(self.next_session);
+        self.ends.insert(session, (id, incarnation.to_owned()));
+        let agent = self.agents.get_mut(&id).unwrap();
+        agent.session = Some(session);
+        let hello = Hello {
+            protocol: PROTOCOL,
+            run: "ns/run/uid".to_owned(),
+            instance_id: id,
+            incarnation: incarnation.to_owned(),
+            k6_version: String::new(),
+            report: Some(agent.report.clone()),
+            setup_data: agent.data.clone().map(Into::into),
+            born_unix_ns: agent.born_ms * 1_000_000,
+        };
+        let frames: Vec<u64> = agent.frames.keys().copied().collect();
+        self.up(session, Up::Hello(hello));
+        for seq in frames {
+            self.up(session, Up::Frame(seq));
+        }
+        if self.dice.percent(breaks) {
+            let delay = self.dice.ms(40_000);
+            self.later(delay, Event::Break(session));
+        }
+    }
+
+    fn up(&mut self, session: SessionId, up: Up) {
+        let delay = 1 + self.dice.ms(40);
+        let at = self.last_up.get(&session).copied().unwrap_or(0).max(self.now_ms + delay);
+        self.last_up.insert(session, at);
+        self.at(at, Event::ToRally(session, up));
+    }
+
+    fn say(&mut self, id: u32, up: Up) {
+        if let Some(session) = self.agents.get(&id).and_then(|agent| agent.session) {
+            self.up(session, up);
+        }
+    }
+
+    fn report(&mut self, id: u32) {
+        let report = self.agents[&id].report.clone();
+        self.say(id, Up::Report(report));
+    }
+
+    fn arrive(&mut self, session: SessionId, up: Up) {
+        if self.rally.is_none() || !self.ends.contains_key(&session) {
+            return;
+        }
+        match up {
+            Up::Hello(hello) => self.tell(Input::Opened(session, hello)),
+            Up::Report(report) => self.tell(Input::Reported(session, report)),
+            Up::Setup(answer) => self.tell(Input::SetupAnswered(session, answer)),
+            Up::Teardown(answer) => self.tell(Input::TeardownAnswered(session, answer)),
+            Up::Frame(seq) => {
+                let source = self.rally.as_ref().and_then(|rally| rally.frame_source(session));
+                let Some((id, incarnation)) = source else { return };
+                self.in_flight += 1;
+                self.tell(Input::InFlight(true));
+                let delay = 5 + self.dice.ms(400);
+                self.later(delay, Event::Stored(id, incarnation.to_string(), seq));
+            }
+        }
+    }
+
+    fn stored(&mut self, id: u32, incarnation: &str, seq: u64) {
+        // What a dead aggregator had in flight may be stored, but nobody says so.
+        if self.in_flight == 0 || self.rally.is_none() {
+            return;
+        }
+        self.in_flight -= 1;
+        let outputs = vec![OutputCounts {
+            name: OUTPUT.to_owned(),
+            stored: seq % 7 + 1,
+            rejected: BTreeMap::new(),
+        }];
+        self.tell(Input::Acked { instance_id: id, incarnation: incarnation.to_owned(), outputs });
+        let idle = self.in_flight == 0;
+        self.tell(Input::InFlight(!idle));
+        let session = self.rally.as_ref().and_then(|rally| rally.session_of(id, incarnation));
+        let Some(session) = session else { return };
+        let ack = crate::wire::session::Ack { seq, outputs: Vec::new() };
+        let at = self.last_down.get(&session).copied().unwrap_or(0).max(self.now_ms + 5);
+        self.last_down.insert(session, at);
+        self.at(at, Event::ToAgent(session, Message::Ack(ack)));
+    }
+
+    fn break_session(&mut self, session: SessionId) {
+        let Some((id, incarnation)) = self.ends.remove(&session) else { return };
+        // Both ends notice, each in its own time.
+        let delay = self.dice.ms(9000);
+        self.later(delay, Event::Closed(session));
+        let delay = self.dice.ms(3000);
+        if let Some(agent) = self.agent(id, &incarnation)
+            && agent.session == Some(session)
+        {
+            agent.session = None;
+            self.later(delay, Event::Dial(id, incarnation));
+        }
+    }
+
+    fn aggregator_dies(&mut self) {
+        if self.rally.take().is_none() {
+            return;
+        }
+        self.trace.push_str(&format!("{} aggregator dies\n", self.now_ms));
+        self.aggregator_deaths += 1;
+        self.in_flight = 0;
+        let sessions: Vec<SessionId> = self.ends.keys().copied().collect();
+        for session in sessions {
+            self.break_session(session);
+        }
+        let delay = 500 + self.dice.ms(8000);
+        self.later(delay, Event::AggregatorComes);
+    }
+
+    fn die(&mut self, id: u32) {
+        let agent = self.agents.get_mut(&id).unwrap();
+        if !agent.is_alive || agent.is_dismissed {
+            return;
+        }
+        agent.is_alive = false;
+        self.agent_deaths += 1;
+        self.trace.push_str(&format!("{} instance {id} dies\n", self.now_ms));
+        let (session, started) = (agent.session.take(), agent.has_started);
+        if let Some(session) = session {
+            self.ends.remove(&session);
+            let delay = self.dice.ms(9000);
+            self.later(delay, Event::Closed(session));
+        }
+        if started && self.dice.percent(50) {
+            let delay = self.dice.ms(20_000);
+            self.later(delay, Event::Named(id));
+        }
+        if self.dice.percent(70) {
+            let delay = 1000 + self.dice.ms(20_000);
+            self.later(delay, Event::Replace(id));
+        }
+    }
+
+    fn enter(&mut self, id: u32, incarnation: &str, phase: AgentPhase) {
+        let (now_ms, no_setup) = (self.now_ms, !self.wants_setup);
+        let fails = self.dice.percent(self.weather.script_fails);
+        let Some(agent) = self.agent(id, incarnation) else { return };
+        if agent.report.phase >= phase.into() {
+            return;
+        }
+        agent.report.phase = phase.into();
+        match phase {
+            AgentPhase::Ready => {
+                agent.report.requirements = Some(Requirements {
+                    max_vus: 100,
+                    total_duration_ms: 30_000,
+                    no_setup,
+                    setup_timeout_ms: 10_000,
+                    teardown_timeout_ms: 10_000,
+                    ..Requirements::default()
+                });
+            }
+            AgentPhase::Running if fails => {
+                agent.report.failure = Some(crate::wire::session::Failure {
+                    reason: "ScriptFailed".to_owned(),
+                    message: "TypeError".to_owned(),
+                    exit_code: Some(107),
+                });
+            }
+            AgentPhase::Running => {
+                let load = 20_000 + self.dice.ms(10_000);
+                let ended = Event::Phase(id, incarnation.to_owned(), AgentPhase::Ended);
+                self.later(load, ended);
+            }
+            AgentPhase::Ended => agent.report.ended_unix_ns = now_ms * 1_000_000,
+            AgentPhase::Finished => agent.report.k6_exit_code = Some(0),
+            AgentPhase::Unspecified | AgentPhase::Preparing | AgentPhase::Starting => {}
+        }
+        self.report(id);
+    }
+
+    fn tick(&mut self, id: u32, incarnation: &str) {
+        let Some(agent) = self.agent(id, incarnation) else { return };
+        if agent.report.phase == i32::from(AgentPhase::Running) {
+            let seq = agent.report.last_seq + 1;
+            agent.report.last_seq = seq;
+            agent.report.emitted += seq % 7 + 1;
+            agent.frames.insert(seq, seq % 7 + 1);
+            self.say(id, Up::Frame(seq));
+        }
+        self.report(id);
+        self.later(1000, Event::Tick(id, incarnation.to_owned()));
+    }
+
+    fn deliver(&mut self, session: SessionId, message: Message) {
+        let Some((id, incarnation)) = self.ends.get(&session).cloned() else { return };
+        let now_ms = self.now_ms;
+        let setup_fails = self.dice.percent(self.weather.setup_fails);
+        let Some(agent) = self.agent(id, &incarnation) else { return };
+        match message {
+            Message::RunSetup(_) => {
+                let is_new = agent.setup.is_none();
+                let answer = agent.setup.clone().unwrap_or(Answer {
+                    ok: !setup_fails,
+                    data: Some(b"{}".to_vec().into()),
+                    failure: setup_fails.then(Default::default),
+                });
+                if answer.ok {
+                    agent.data = Some(b"{}".to_vec());
+                }
+                agent.setup = Some(answer.clone());
+                self.setups += u32::from(is_new);
+                self.say(id, Up::Setup(answer));
+            }
+            Message::SetupData(data) => agent.data = Some(data.data.to_vec()),
+            Message::Start(_) if agent.report.phase == i32::from(AgentPhase::Ready) => {
+                assert!(
+                    agent.data.is_some() || !self.wants_setup,
+                    "instance {id} is started without the data of setup()"
+                );
+                let agent = self.agents.get_mut(&id).unwrap();
+                agent.has_started = true;
+                agent.report.phase = AgentPhase::Starting.into();
+                agent.report.started_unix_ns = now_ms * 1_000_000;
+                *self.starts.entry(id).or_default() += 1;
+                self.report(id);
+                self.later(20, Event::Phase(id, incarnation, AgentPhase::Running));
+            }
+            Message::Stop(_) => {
+                let is_up = agent.report.phase >= AgentPhase::Ready.into();
+                let delay = 10 + self.dice.ms(3000);
+                let phase = if is_up { AgentPhase::Ended } else { AgentPhase::Finished };
+                self.later(delay, Event::Phase(id, incarnation, phase));
+            }
+            Message::RunTeardown(_) => {
+                let is_new = !agent.teardown;
+                agent.teardown = true;
+                self.teardowns += u32::from(is_new);
+                self.say(id, Up::Teardown(Answer { ok: true, ..Answer::default() }));
+            }
+            Message::Finish(_) => {
+                let delay = 10 + self.dice.ms(500);
+                self.later(delay, Event::Phase(id, incarnation, AgentPhase::Finished));
+            }
+            Message::Ack(ack) => {
+                if let Some(count) = agent.frames.remove(&ack.seq) {
+                    agent.report.acked += count;
+                    match agent.report.outputs.first_mut() {
+                        Some(counts) => counts.stored += count,
+                        None => agent.report.outputs.push(OutputCounts {
+                            name: OUTPUT.to_owned(),
+                            stored: count,
+                            rejected: BTreeMap::new(),
+                        }),
+                    }
+                    self.report(id);
+                }
+            }
+            Message::Goodbye(_) | Message::Refused(_) => {
+                agent.is_dismissed = true;
+                agent.session = None;
+                self.ends.remove(&session);
+                self.later(5, Event::Closed(session));
+            }
+            Message::Start(_) | Message::Welcome(_) => {}
+        }
+    }
+
+    /// What must hold of every run.
+    fn verify(&self) {
+        let result = self.result.as_ref().unwrap();
+        let outcome = result.outcome.as_ref().expect("every run has an outcome");
+        assert_eq!(result.stage, Stage::Over);
+        for (id, count) in &self.starts {
+            assert!(*count <= 1, "instance {id} started {count} times");
+        }
+        let was_calm = self.agent_deaths == 0 || self.aggregator_deaths == 0;
+        assert!(self.setups <= 1 || !was_calm, "setup() ran {} times", self.setups);
+        assert!(self.teardowns <= 1 || !was_calm, "teardown() ran {} times", self.teardowns);
+        let has_started = !self.starts.is_empty();
+        if has_started && self.agent_deaths == 0 && outcome.reason != Reason::DeadlineExceeded {
+            assert_eq!(self.teardowns, 1, "teardown() did not run: {outcome:?}");
+        }
+        if !has_started && !self.wants_setup {
+            assert_eq!(self.teardowns, 0, "teardown() ran without a start");
+        }
+        if outcome.reason == Reason::ThresholdsMet {
+            self.verify_books(result);
+        }
+    }
+
+    fn verify_books(&self, result: &RunResult) {
+        let output = &result.outputs[0];
+        let settled = output.stored + output.rejected.values().sum::<u64>();
+        assert_eq!(output.emitted, settled, "the books of a passed run close");
+        if self.agent_deaths == 0 {
+            let emitted: u64 = self.agents.values().map(|agent| agent.report.emitted).sum();
+            assert_eq!(output.stored, emitted, "every sample is stored: {:?}", result);
+            assert_eq!(self.starts.len(), self.agents.len(), "every instance ran");
+        }
+    }
+}
+
+const CALM: Weather = Weather {
+    session_breaks: 0,
+    agent_dies: 0,
+    aggregator_dies: 0,
+    script_fails: 0,
+    setup_fails: 0,
+    user_stops: 0,
+    output_fails: 0,
+    tolerates: false,
+};
+
+fn weather() -> impl Strategy<Value = Weather> {
+    (0..60u64, 0..30u64, 0..70u64, 0..10u64, 0..10u64, 0..20u64, 0..10u64, any::<bool>()).prop_map(
+        |(breaks, dies, aggregator, script, setup, stops, output, tolerates)| Weather {
+            session_breaks: breaks,
+            agent_dies: dies,
+            aggregator_dies: aggregator,
+            script_fails: script,
+            setup_fails: setup,
+            user_stops: stops,
+            output_fails: output,
+            tolerates,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_a_run_keeps_its_promises(
+        seed in any::<u64>(),
+        instances in 1..12u32,
+        weather in weather(),
+    ) {
+        World::new(seed, instances, weather).run().verify();
+    }
+
+    #[test]
+    fn broken_sessions_and_killed_aggregators_cost_time_but_no_sample(
+        seed in any::<u64>(),
+        instances in 1..8u32,
+        breaks in 0..80u64,
+        kills in 0..80u64,
+    ) {
+        let weather = Weather { session_breaks: breaks, aggregator_dies: kills, ..CALM };
+        let world = World::new(seed, instances, weather).run();
+        world.verify();
+        let outcome = world.result.unwrap().outcome.unwrap();
+        prop_assert_eq!(outcome.reason, Reason::ThresholdsMet, "{}", outcome.message);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let rough = Weather {
+        session_breaks: 50,
+        agent_dies: 20,
+        aggregator_dies: 50,
+        script_fails: 5,
+        setup_fails: 5,
+        user_stops: 10,
+        output_fails: 5,
+        tolerates: true,
+    };
+    for seed in 0..20 {
+        let first = World::new(seed, 9, rough).run();
+        let second = World::new(seed, 9, rough).run();
+        assert_eq!(first.trace, second.trace);
+        assert_eq!(
+            serde_json::to_string(&first.result).unwrap(),
+            serde_json::to_string(&second.result).unwrap()
+        );
+    }
+}
+
+#[test]
+fn the_simulated_weather_reaches_every_kind_of_end() {
+    let rough = Weather {
+        session_breaks: 40,
+        agent_dies: 4,
+        aggregator_dies: 40,
+        script_fails: 2,
+        setup_fails: 10,
+        user_stops: 10,
+        output_fails: 10,
+        tolerates: true,
+    };
+    let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
+    let (mut survived_kills, mut tolerated) = (0, 0);
+    for seed in 0..400 {
+        let world = World::new(seed, 5, rough).run();
+        world.verify();
+        let result = world.result.unwrap();
+        let reason = result.outcome.unwrap().reason;
+        *reasons.entry(reason.as_str()).or_default() += 1;
+        if reason == Reason::ThresholdsMet {
+            survived_kills += u32::from(world.aggregator_deaths > 0);
+            tolerated += u32::from(!result.lost.is_empty());
+        }
+    }
+    for reason in ["ThresholdsMet", "ScriptFailed", "SetupFailed", "RunnersLost", "Stopped"] {
+        assert!(reasons.contains_key(reason), "{reasons:?}");
+    }
+    assert!(reasons.contains_key("OutputFailed"), "{reasons:?}");
+    assert!(survived_kills > 20 && tolerated > 2, "{survived_kills} {tolerated} {reasons:?}");
+    println!("{survived_kills} {tolerated} {reasons:?}");
+}

@@ -1,0 +1,135 @@
+//! One instance of the run, as far as the aggregator knows it.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::input::SessionId;
+use crate::wire::{
+    result::{LostAccount, OutputAccount},
+    session::{AgentPhase, OutputCounts, Report},
+};
+
+/// Refusals of samples that went down with their instance are counted under this word.
+pub const RUNNER_LOST: &str = "RunnerLost";
+
+/// Why an instance is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// One word: `OOMKilled`, `SessionLost`, …
+    pub reason: String,
+    /// It cannot come back: someone who knows said so, not silence.
+    pub is_final: bool,
+}
+
+/// What an instance adds to the run's account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Samples read from k6.
+    pub emitted: u64,
+    /// By output: stored, and refused by reason.
+    pub outputs: BTreeMap<String, OutputAccount>,
+}
+
+impl Account {
+    /// Adds the counts of acknowledged frames.
+    pub fn add(&mut self, outputs: &[OutputCounts]) {
+        for counts in outputs {
+            let own = self.outputs.entry(counts.name.clone()).or_default();
+            own.stored = own.stored.saturating_add(counts.stored);
+            for (reason, count) in &counts.rejected {
+                let total = own.rejected.entry(reason.clone()).or_default();
+                *total = total.saturating_add(*count);
+            }
+        }
+    }
+}
+
+/// One instance.
+#[derive(Clone, Debug, Default)]
+pub struct Runner {
+    /// Its process; none before its first Hello.
+    pub incarnation: Option<Arc<str>>,
+    /// When that process began, as it says; 0 when it does not.
+    pub born_unix_ns: i64,
+    /// Its session, while it has one.
+    pub session: Option<SessionId>,
+    /// The furthest phase it told.
+    pub phase: Option<AgentPhase>,
+    /// Its latest report.
+    pub report: Report,
+    /// Until when it may be away, while it is.
+    pub back_by_ms: Option<i64>,
+    /// Set when it is lost.
+    pub loss: Option<Loss>,
+    /// What this process knows to be settled of its samples: its own count when it first came, and every frame since.
+    pub tally: Account,
+    /// What a former aggregator knew of it when it was lost.
+    pub inherited: Option<LostAccount>,
+}
+
+impl Runner {
+    /// The phase, PREPARING before anything is known.
+    pub fn phase(&self) -> AgentPhase {
+        self.phase.unwrap_or(AgentPhase::Preparing)
+    }
+
+    /// Whether it was ever heard of.
+    pub fn is_known(&self) -> bool {
+        self.incarnation.is_some()
+    }
+
+    /// Whether k6 has been told to go.
+    pub fn has_started(&self) -> bool {
+        self.report.started_unix_ns > 0
+            || matches!(self.phase(), AgentPhase::Starting | AgentPhase::Running)
+    }
+
+    /// Whether k6 is gone and all its samples are settled; without outputs there is nothing to settle.
+    pub fn is_settled(&self, has_outputs: bool) -> bool {
+        self.phase() == AgentPhase::Finished
+            && (!has_outputs || self.report.acked >= self.report.emitted)
+    }
+
+    /// Samples that are neither stored nor refused, as it says itself.
+    pub fn unsettled_count(&self) -> u64 {
+        self.report.emitted.saturating_sub(self.report.acked)
+    }
+
+    /// Takes a report in. A phase never goes back.
+    pub fn take(&mut self, report: Report) {
+        let phase = AgentPhase::try_from(report.phase).unwrap_or(AgentPhase::Unspecified);
+        self.phase = Some(self.phase.map_or(phase, |before| before.max(phase)));
+        self.report = report;
+    }
+
+    /// What it adds to the run's account. Of an instance that is lost and away, what nobody can hand over any more
+    /// counts as refused, so that the books of a run that tolerates the loss close.
+    pub fn account(&self, outputs: &[String]) -> Account {
+        let is_away = self.loss.is_some() && self.session.is_none();
+        if !self.is_known() {
+            return self.inherited.as_ref().map(inherited_account).unwrap_or_default();
+        }
+        let mut account = Account { emitted: self.report.emitted, ..Account::default() };
+        if !is_away {
+            account.add(&self.report.outputs);
+            return account;
+        }
+        account.outputs.clone_from(&self.tally.outputs);
+        for name in outputs {
+            let own = account.outputs.entry(name.clone()).or_default();
+            let settled = own.stored.saturating_add(own.rejected.values().sum());
+            account.emitted = account.emitted.max(settled);
+        }
+        for own in account.outputs.values_mut() {
+            let settled = own.stored.saturating_add(own.rejected.values().sum());
+            let missing = account.emitted.saturating_sub(settled);
+            if missing > 0 {
+                own.rejected.insert(RUNNER_LOST.to_owned(), missing);
+            }
+        }
+        account
+    }
+}
+
+fn inherited_account(lost: &LostAccount) -> Account {
+    Account { emitted: lost.emitted, outputs: lost.outputs.clone() }
+}
