@@ -75,7 +75,8 @@ pub fn decide(test: Result<&ValidTest, &Invalid>, seen: &Seen, image: &str, now_
         started_ms,
         stop_ms: stop_ms(test, seen, &losses, now_ms),
         losses,
-        troubles: if started_ms.is_some() { Vec::new() } else { trouble::find(seen) },
+        // An instance that has started is lost or not; no trouble of its pod matters any more.
+        troubles: trouble::find(seen, started_ms.is_none()),
     };
     match ended(&view) {
         Err(outcome) => finish(seen, &outcome, started_ms, view.stop_ms, &view.losses, now_ms),
@@ -251,14 +252,22 @@ fn notes(old: &LoadTestRunStatus, new: &LoadTestRunStatus) -> Vec<Note> {
         let message = format!("instance {} is lost: {}", lost.instance_id, lost.reason);
         notes.push(note(true, "RunnerLost", message));
     }
-    let ready = |status| condition(status, ConditionType::RunnersReady);
-    if let Some(now) = ready(new)
-        && now.status == "False"
-        && new.verdict.is_none()
-        && now.reason != Progress::Starting.as_str()
-        && ready(old).is_none_or(|before| before.reason != now.reason)
-    {
-        notes.push(note(true, &now.reason, now.message));
+    // What keeps a run from going on: RunnersReady tells it before the start, Complete after it.
+    for kind in [ConditionType::RunnersReady, ConditionType::Complete] {
+        let Some(now) = condition(new, kind) else { continue };
+        let calm = [
+            Progress::Pending,
+            Progress::Starting,
+            Progress::Running,
+            Progress::Draining,
+            Progress::Stopping,
+        ];
+        let troubled =
+            now.status == "False" && !calm.map(Progress::as_str).contains(&now.reason.as_str());
+        let told = condition(old, kind).is_some_and(|before| before.reason == now.reason);
+        if troubled && !told && new.verdict.is_none() {
+            notes.push(note(true, &now.reason, now.message));
+        }
     }
     if new.phase != old.phase {
         match (new.phase, new.verdict) {

@@ -240,7 +240,13 @@ fn not_ending(view: &View) -> Check {
     let deadline_ms = since_ms.max(ended_ms.unwrap_or(since_ms)) + view.test.drain_ms() + margin_ms;
     by(deadline_ms, view.now_ms, || {
         let run = &view.seen.run;
-        let late = "the aggregator published no result within the time it had (spec.deadlines.drainSeconds)";
+        let why = match trouble::summary(&view.troubles) {
+            words if words.is_empty() => words,
+            words => format!(": {words}"),
+        };
+        let late = format!(
+            "the aggregator published no result within the time it had (spec.deadlines.drainSeconds){why}"
+        );
         if !view.losses.lost.is_empty() {
             outcome(Reason::RunnersLost, format!("{}; {late}", view.losses.words()))
         } else if run.stop || run.deleted_ms.is_some() {

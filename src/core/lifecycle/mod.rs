@@ -23,3 +23,8 @@ mod status;
 mod template;
 mod trouble;
 pub mod valid;
+
+#[cfg(test)]
+pub(crate) mod check;
+#[cfg(test)]
+mod tests;

@@ -205,11 +205,11 @@ fn started(story: &Story) -> State {
     if let Some(end) = story.end {
         return missed(end);
     }
-    match story.seen.result.as_ref() {
-        Some(result) if result.stage == Stage::Setup => State {
+    match story.seen.result.as_ref().map(|result| result.stage) {
+        Some(Stage::Setup) => State {
             status: "False",
             reason: Progress::SetupRunning.as_str(),
-            message: result.message.clone(),
+            message: said(story).unwrap_or_else(|| "setup runs".to_owned()),
         },
         _ => State {
             status: "False",
@@ -220,17 +220,24 @@ fn started(story: &Story) -> State {
 }
 
 fn complete(story: &Story) -> State {
-    match story.end {
-        Some(end) => over(end, "True"),
-        None => State {
+    match (story.end, &story.trouble) {
+        (Some(end), _) => over(end, "True"),
+        // The load goes on, but nobody takes its samples.
+        (None, Some((kind, words))) if story.started_ms.is_some() => {
+            State { status: "False", reason: kind.as_str(), message: words.clone() }
+        }
+        (None, _) => State {
             status: "False",
             reason: going(story).as_str(),
-            message: match story.seen.result.as_ref().map(|result| result.message.as_str()) {
-                Some(message) if !message.is_empty() => message.to_owned(),
-                _ => "the run is not over".to_owned(),
-            },
+            message: said(story).unwrap_or_else(|| "the run is not over".to_owned()),
         },
     }
+}
+
+/// What the aggregator said last.
+fn said(story: &Story) -> Option<String> {
+    let result = story.seen.result.as_ref()?;
+    Some(result.message.clone()).filter(|message| !message.is_empty())
 }
 
 fn succeeded(story: &Story) -> State {

@@ -24,14 +24,14 @@ pub(super) struct Trouble {
     cause: String,
 }
 
-/// The troubles of all pods, the aggregator's first, since all others wait for it.
-pub(super) fn find(seen: &Seen) -> Vec<Trouble> {
+/// The troubles of the aggregator's pods and, before the start, of the runners', which wait for it.
+pub(super) fn find(seen: &Seen, with_runners: bool) -> Vec<Trouble> {
     let newest = newest(seen);
     let of_role = |role: PodRole| {
         let pods = seen.pods.iter().filter(move |pod| pod.role == role);
         pods.filter_map(|pod| trouble(pod, &newest)).collect::<Vec<_>>()
     };
-    let mut runners = of_role(PodRole::Runner);
+    let mut runners = if with_runners { of_role(PodRole::Runner) } else { Vec::new() };
     runners.sort_by_key(|trouble| !trouble.fatal);
     of_role(PodRole::Aggregator).into_iter().chain(runners).collect()
 }
