@@ -35,6 +35,7 @@ fn config() -> Config {
         instances: 2,
         instance_id: 1,
         incarnation: "i".to_owned(),
+        born_unix_ns: 7,
         user: UserArgs::default(),
         environment: Environment::new(),
         tags: BTreeMap::new(),
