@@ -7,8 +7,9 @@ SHELL := /bin/bash
 # Downloads and built tools live here, keyed by their pins; nothing depends on its being there.
 export WEIR_CACHE ?= $(HOME)/.cache/weir
 MUSL := x86_64-unknown-linux-musl
-WEIR_STATIC := target/$(MUSL)/release/weir
-STANDIN_STATIC := target/$(MUSL)/release/weir-standin
+PROFILE ?= fast
+WEIR_STATIC := target/$(MUSL)/$(PROFILE)/weir
+STANDIN_STATIC := target/$(MUSL)/$(PROFILE)/weir-standin
 WEIR_IMAGE := ghcr.io/weir-dev/weir:dev
 STANDIN_IMAGE := docker.io/library/weir-standin:dev
 # Tests at once against the cluster: most of a test is waiting.
@@ -25,8 +26,8 @@ prepare: ## Install what Debian packages and rustup must provide
 	@e2e/prepare
 
 .PHONY: build
-build: prepare ## Build the static binaries of Weir and of the stand-in
-	cargo build --release --locked --workspace --bins --target $(MUSL)
+build: prepare ## Build the static binaries (PROFILE=release for the ones to ship)
+	cargo build --profile $(PROFILE) --locked --workspace --bins --target $(MUSL)
 
 .PHONY: generate
 generate: ## Rewrite the generated files (crds/, charts/weir-crds)

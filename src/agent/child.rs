@@ -86,7 +86,7 @@ impl K6 {
     ) -> Result<Options, Uninspected> {
         let argv = argv::inspect(&user, &environment, &script);
         let output = self.output(argv, environment::for_inspect(&user)).await;
-        let output = output.map_err(|error| Uninspected::Broken(self.missing(&error)))?;
+        let output = output.map_err(|error| Uninspected::InvalidSpec(self.missing(&error)))?;
         if !output.status.success() {
             // The person who reads the pod's log finds k6's own words there.
             drop(tokio::io::stderr().write_all(&output.stderr).await);

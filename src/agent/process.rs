@@ -1,13 +1,11 @@
 //! The agent's one loop: whatever happens goes to the machine, and what the machine says is done.
 
 use std::{
-    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
-use prost::bytes::Bytes;
 use tokio::{
     sync::mpsc,
     task::{AbortHandle, JoinSet},
@@ -18,7 +16,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     child::{Group, K6},
     intake::{Intake, Shared},
-    port,
     rest::Rest,
     settings::{Exit, Settings},
     uplink::{Event, Uplink},
@@ -27,20 +24,18 @@ use crate::{
     core::{
         agent::{
             config::Config,
-            events::{Action, Input, Leave, Now, Uninspected},
+            events::{Input, Now, Uninspected},
             machine::Machine,
             outbox::Outbox,
-            stopping::Push,
         },
         k6::{
             args::{self, UserArgs},
-            argv,
             environment::Environment,
             version::Version,
         },
         samples::frame::{FrameBuilder, Limits},
     },
-    io::{clock, link::Dialer, telemetry},
+    io::{clock, link::Dialer},
     wire::session::{ToAgent, to_agent::Message},
 };
 
@@ -59,25 +54,25 @@ pub async fn run(settings: Settings, dialer: Dialer, shutdown: CancellationToken
     }
 }
 
-struct Agent {
-    settings: Settings,
-    user: UserArgs,
-    environment: Environment,
-    k6: K6,
-    began: Instant,
-    machine: Machine,
-    outbox: Outbox,
-    shared: Arc<Shared>,
-    intake: Intake,
-    inputs: mpsc::Sender<Input>,
-    happened: mpsc::Receiver<Input>,
-    tasks: JoinSet<()>,
-    version: Option<Version>,
-    rest: Option<Rest>,
-    group: Group,
-    setup: Option<AbortHandle>,
-    welcome_due_ms: i64,
-    left: Option<Exit>,
+pub(super) struct Agent {
+    pub(super) settings: Settings,
+    pub(super) user: UserArgs,
+    pub(super) environment: Environment,
+    pub(super) k6: K6,
+    pub(super) began: Instant,
+    pub(super) machine: Machine,
+    pub(super) outbox: Outbox,
+    pub(super) shared: Arc<Shared>,
+    pub(super) intake: Intake,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) happened: mpsc::Receiver<Input>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) version: Option<Version>,
+    pub(super) rest: Option<Rest>,
+    pub(super) group: Group,
+    pub(super) setup: Option<AbortHandle>,
+    pub(super) welcome_due_ms: i64,
+    pub(super) left: Option<Exit>,
 }
 
 impl Agent {
@@ -138,30 +133,11 @@ impl Agent {
         match checked {
             Ok(_) => agent.look_at_the_script(),
             Err(error) => {
-                let error = Uninspected::BadArguments(error.to_string());
+                let error = Uninspected::InvalidSpec(error.to_string());
                 agent.handle(Input::Inspected(Err(error)));
             }
         }
         Ok(agent)
-    }
-
-    /// Version and options at once, while the first dial is under way: none of them waits for another.
-    fn look_at_the_script(&mut self) {
-        let k6 = self.k6.clone();
-        let began = self.began;
-        self.task(async move {
-            let version = k6.version().await;
-            tracing::debug!(elapsed_ms = ms_since(began), "k6 told its version");
-            Input::Version(version)
-        });
-        let k6 = self.k6.clone();
-        let (user, environment) = (self.user.clone(), self.environment.clone());
-        let script = self.settings.script.clone();
-        self.task(async move {
-            let options = k6.inspect(user, environment, script).await;
-            tracing::debug!(elapsed_ms = ms_since(began), "script inspected");
-            Input::Inspected(options)
-        });
     }
 
     async fn live(mut self, dialer: Dialer, shutdown: CancellationToken) -> Exit {
@@ -176,7 +152,9 @@ impl Agent {
             let account = self.shared.account();
             let wants_room =
                 self.outbox.has_next(&self.machine, &account, &self.shared.spool(), now_ms);
-            let wake_ms = self.machine.wake_ms().min(self.outbox.due_ms()).min(self.welcome_due_ms);
+            // With something to send it is room that is waited for, not time.
+            let send_due_ms = if wants_room { i64::MAX } else { self.outbox.due_ms() };
+            let wake_ms = self.machine.wake_ms().min(send_due_ms).min(self.welcome_due_ms);
             let pause_ms = u64::try_from(wake_ms.saturating_sub(now_ms)).unwrap_or(0);
             tokio::select! {
                 () = shutdown.cancelled(), if !terminated => {
@@ -267,7 +245,7 @@ impl Agent {
         self.handle(Input::SessionDown);
     }
 
-    fn handle(&mut self, input: Input) {
+    pub(super) fn handle(&mut self, input: Input) {
         let before = self.machine.phase();
         let drained = self.shared.spool().is_empty();
         let now = Now { ms: self.now_ms(), unix_ns: clock::unix_ns(), drained };
@@ -279,116 +257,6 @@ impl Agent {
             let elapsed_ms = ms_since(self.began);
             tracing::info!(phase = phase.as_str_name(), elapsed_ms, "agent's phase changed");
         }
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::StartK6(tags) => self.start_k6(&tags),
-            Action::Poll => {
-                self.call(|rest| async move { Input::Status(rest.status().await.ok()) });
-            }
-            Action::RunSetup { timeout_ms } => {
-                let deadline = Duration::from_millis(timeout_ms);
-                let Some(rest) = self.rest else { return };
-                let inputs = self.inputs.clone();
-                self.setup = Some(self.tasks.spawn(async move {
-                    let result = rest.run_setup(deadline).await;
-                    let result = result.map_err(|error| telemetry::chain(&error));
-                    drop(inputs.send(Input::SetupRan(result)).await);
-                }));
-            }
-            Action::CancelSetup => self.cancel_setup(),
-            Action::SetSetupData(data) => self.set_setup_data(data),
-            Action::Resume => {
-                self.call(|rest| async move { Input::Resumed(text(rest.resume().await)) });
-            }
-            Action::RunTeardown { timeout_ms } => {
-                let deadline = Duration::from_millis(timeout_ms);
-                self.call(move |rest| async move {
-                    Input::TeardownRan(text(rest.run_teardown(deadline).await))
-                });
-            }
-            Action::Push(Push::Rest) => self.call(|rest| async move {
-                if let Err(error) = rest.stop().await {
-                    tracing::warn!(error = telemetry::chain(&error), "k6 did not take the stop");
-                }
-                Input::Tick
-            }),
-            Action::Push(Push::Interrupt) => self.group.signal(Signal::SIGINT),
-            Action::Push(Push::Kill) => self.group.signal(Signal::SIGKILL),
-            Action::CloseSamples => self.intake.close(),
-            Action::Send(message) => self.outbox.answer(message),
-            Action::Leave(leave) => {
-                self.left = Some(match leave {
-                    Leave::HandedOver => Exit::HandedOver,
-                    Leave::Failed(text) => Exit::Failed(text),
-                });
-            }
-        }
-    }
-
-    fn start_k6(&mut self, tags: &BTreeMap<String, String>) {
-        let Some(version) = &self.version else { return };
-        let port = match port::free() {
-            Ok(port) => port,
-            Err(error) => return self.not_started(&error),
-        };
-        let argv = argv::run(&argv::Run {
-            user: &self.user,
-            environment: &self.environment,
-            tags,
-            version,
-            instance_id: self.settings.instance_id,
-            instances: self.settings.instances,
-            port,
-            samples: &self.intake.path().to_string_lossy(),
-            script: &self.settings.script,
-        });
-        match self.k6.run(argv) {
-            Ok(running) => {
-                tracing::info!(elapsed_ms = ms_since(self.began), port, "k6 started");
-                self.rest = Some(Rest::new(port));
-                self.group = running.group();
-                self.task(async move { Input::Exited(running.wait().await) });
-            }
-            Err(error) => self.not_started(&error),
-        }
-    }
-
-    fn not_started(&mut self, error: &std::io::Error) {
-        let exit = crate::core::k6::exit::Exit {
-            code: 255,
-            signal: None,
-            error: Some(format!("k6 could not be started: {error}")),
-        };
-        self.task(async move { Input::Exited(exit) });
-    }
-
-    fn set_setup_data(&mut self, data: Bytes) {
-        self.call(|rest| async move { Input::SetupDataSet(text(rest.set_setup_data(data).await)) });
-    }
-
-    fn cancel_setup(&mut self) {
-        if let Some(setup) = self.setup.take() {
-            setup.abort();
-            self.task(async { Input::SetupRan(Err("broken off".to_owned())) });
-        }
-    }
-
-    /// A call to k6's REST API whose end becomes an input.
-    fn call<F: Future<Output = Input> + Send + 'static>(&mut self, call: impl FnOnce(Rest) -> F) {
-        if let Some(rest) = self.rest {
-            self.task(call(rest));
-        }
-    }
-
-    fn task(&mut self, work: impl Future<Output = Input> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
-        let inputs = self.inputs.clone();
-        self.tasks.spawn(async move {
-            // Nobody listens any more when the agent has left.
-            drop(inputs.send(work.await).await);
-        });
     }
 
     /// Leaves no k6 behind.
@@ -422,10 +290,6 @@ impl Agent {
     }
 }
 
-fn text<T>(result: Result<T, super::rest::RestError>) -> Result<T, String> {
-    result.map_err(|error| telemetry::chain(&error))
-}
-
-fn ms_since(began: Instant) -> u64 {
+pub(super) fn ms_since(began: Instant) -> u64 {
     u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

@@ -63,7 +63,10 @@ pub(super) async fn carry_out(
         plan;
     let mut effected = Effected::default();
     let runs: Api<LoadTestRun> = Api::namespaced(client.clone(), &run.namespace);
-    let (jobs, others): (Vec<_>, Vec<_>) = apply.into_iter().partition(Child::is_job);
+    // A RoleBinding is refused while its Role does not exist, and pods look for their access only once they run.
+    let (last, others): (Vec<_>, Vec<_>) = apply
+        .into_iter()
+        .partition(|child| child.is_job() || matches!(child.kind, Kind::RoleBinding));
     let held = async {
         if hold { finalizers(&runs, run, &[labels::FINALIZER]).await.map(Some) } else { Ok(None) }
     };
@@ -75,7 +78,7 @@ pub(super) async fn carry_out(
     let ground: Result<Vec<_>, _> = applied.into_iter().collect();
     // Jobs last: a pod that is made before its account or Secret exists waits out a back-off.
     let made = match ground {
-        Ok(_) => join_all(jobs.iter().map(|child| apply_child(client, run, child)))
+        Ok(_) => join_all(last.iter().map(|child| apply_child(client, run, child)))
             .await
             .into_iter()
             .collect::<Result<Vec<_>, _>>(),

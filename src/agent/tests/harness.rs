@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a test waits for anything before it fails. Nothing here takes more than a few seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The k6 binary of the tests.
 pub(super) fn k6() -> PathBuf {
@@ -120,9 +120,12 @@ impl Rig {
                 self.step().await;
             }
         };
-        if timeout(PATIENCE, wait).await.is_err() {
-            panic!("waited in vain until {what}; the last report was {:?}", self.report);
-        }
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(
+            waited.is_ok(),
+            "waited in vain until {what}; the last report was {:?}",
+            self.report
+        );
     }
 
     pub(super) async fn until_phase(&mut self, phase: AgentPhase) {
@@ -182,8 +185,15 @@ impl Rig {
         }
     }
 
+    /// Cuts the session; the next dial is answered.
     pub(super) fn cut(&mut self) {
         self.session = None;
+    }
+
+    /// Cuts the session, and answers no dial any more.
+    pub(super) fn forget(&mut self) {
+        self.session = None;
+        self.dials.close();
     }
 
     pub(super) async fn start_load(&mut self) {

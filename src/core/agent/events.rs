@@ -61,14 +61,15 @@ pub enum Input {
 pub enum Uninspected {
     /// `k6 inspect` ended badly: most often an error in the script.
     Failed(Exit),
-    /// It could not be run, or printed what cannot be read.
+    /// It printed what cannot be read.
     Broken(String),
-    /// It was not run: the user's arguments cannot be used.
-    BadArguments(String),
+    /// It could not be run: the spec names no k6, or arguments that cannot be used.
+    InvalidSpec(String),
 }
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a handful of actions at a time")]
 pub enum Action {
     /// Start `k6 run` with these tags, on a port of its own.
     StartK6(BTreeMap<String, String>),

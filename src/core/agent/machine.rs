@@ -4,37 +4,17 @@ use prost::bytes::Bytes;
 
 use super::{
     config::Config,
-    events::{Action, Input, Leave, Now, Uninspected},
-    failure::{self, When},
+    events::{Action, Input, Leave, Now},
+    failure,
     stopping::{Push, Stopping},
 };
 use crate::{
     api::v1alpha1::Reason,
-    core::k6::{
-        environment,
-        exit::{Exit, REST_FAILED},
-        options::Options,
-        rest::{Stage, Status},
-        tags,
-        version::Version,
-    },
+    core::k6::{options::Options, version::Version},
     wire::session::{
         AgentPhase, Failure, Outcome, Requirements, to_agent::Message as FromAggregator,
     },
 };
-
-/// Time between two looks at k6's status while it initialises, and while it runs.
-const POLL_MS: i64 = 20;
-/// The same while k6 waits paused: nothing but its own death can change there.
-const POLL_PAUSED_MS: i64 = 500;
-/// Time past the longest time a test may take, after which k6 is stopped.
-const OVERDUE_MS: i64 = 60_000;
-/// Times that k6 is started because its port was taken the time before.
-const STARTS_MAX: u32 = 4;
-/// Time that an agent which must go gives its last report to arrive.
-const LAST_WORD_MS: i64 = 500;
-/// Time that an agent without a session gives k6 to end.
-const ORPHAN_END_MS: i64 = 10_000;
 
 /// Where the load stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +60,7 @@ pub(super) enum Call {
 
 /// The state machine. Feed it with [`handle`](Self::handle) whatever happens, and at [`wake_ms`](Self::wake_ms).
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 pub struct Machine {
     pub(super) config: Config,
     pub(super) actions: Vec<Action>,
@@ -102,18 +83,18 @@ pub struct Machine {
     pub(super) started_unix_ns: i64,
     pub(super) ended_unix_ns: i64,
     pub(super) vus: u64,
-    options: Option<Options>,
-    starts: u32,
-    failure_is_provisional: bool,
-    polling: bool,
-    poll_due_ms: i64,
-    overdue_ms: i64,
-    unheard_since_ms: Option<i64>,
-    orphaned_at_ms: Option<i64>,
-    terminated_at_ms: Option<i64>,
-    finished_at_ms: Option<i64>,
-    last_word_said: bool,
-    left: bool,
+    pub(super) options: Option<Options>,
+    pub(super) starts: u32,
+    pub(super) failure_is_provisional: bool,
+    pub(super) polling: bool,
+    pub(super) poll_due_ms: i64,
+    pub(super) overdue_ms: i64,
+    pub(super) unheard_since_ms: Option<i64>,
+    pub(super) orphaned_at_ms: Option<i64>,
+    pub(super) terminated_at_ms: Option<i64>,
+    pub(super) finished_at_ms: Option<i64>,
+    pub(super) last_word_said: bool,
+    pub(super) left: bool,
 }
 
 impl Machine {
@@ -157,6 +138,9 @@ impl Machine {
 
     /// Takes what happened, and answers what is to be done, in this order.
     pub fn handle(&mut self, input: Input, now: Now) -> Vec<Action> {
+        if self.left {
+            return Vec::new();
+        }
         match input {
             Input::Version(version) => self.on_version(version, now),
             Input::Inspected(options) => self.on_inspected(options, now),
@@ -165,11 +149,13 @@ impl Machine {
             Input::SetupDataSet(result) => self.on_setup_data_set(result, now),
             Input::Resumed(result) => self.on_resumed(result, now),
             Input::TeardownRan(result) => self.on_teardown_ran(result),
-            Input::Exited(exit) => self.on_exit(exit, now),
+            Input::Exited(exit) => self.on_exit(&exit, now),
             Input::SamplesEnded => self.samples_ended = true,
             Input::SamplesLost(text) => self.fail(Reason::OutputFailed, text, None),
             Input::SessionUp => {
                 self.unheard_since_ms = None;
+                // Too late for the load, but not for what it left.
+                self.orphaned_at_ms = None;
                 self.repeat_outcomes();
             }
             Input::SessionDown => {
@@ -185,211 +171,17 @@ impl Machine {
 
     /// When [`handle`](Self::handle) wants [`Input::Tick`], at the latest.
     pub fn wake_ms(&self) -> i64 {
-        let after =
-            |since: Option<i64>, ms: i64| since.map_or(i64::MAX, |at| at.saturating_add(ms));
         let poll_due_ms = if self.polling { i64::MAX } else { self.poll_due_ms };
-        let orphan_due_ms = match self.orphaned_at_ms {
-            Some(at) => at.saturating_add(ORPHAN_END_MS),
-            None => after(self.unheard_since_ms, self.config.orphan_ms),
-        };
-        let terminate_due_ms = after(self.terminated_at_ms, self.config.grace_ms);
-        let last_word_due_ms = match self.terminated_at_ms {
-            Some(_) if !self.last_word_said => after(self.finished_at_ms, LAST_WORD_MS),
-            _ => i64::MAX,
-        };
         let push_due_ms = match self.process {
             Process::Alive => self.stopping.due_ms(),
             Process::Awaited | Process::Gone | Process::Never => i64::MAX,
         };
-        poll_due_ms
-            .min(push_due_ms)
-            .min(self.overdue_ms)
-            .min(orphan_due_ms)
-            .min(terminate_due_ms)
-            .min(last_word_due_ms)
-    }
-
-    fn on_version(&mut self, version: Result<Version, String>, now: Now) {
-        match version {
-            Ok(version) => self.version = Some(version),
-            Err(text) => {
-                self.fail(Reason::InvalidSpec, text, None);
-                self.never(now);
-            }
-        }
-    }
-
-    fn on_inspected(&mut self, options: Result<Options, Uninspected>, now: Now) {
-        match options {
-            Ok(options) => {
-                self.requirements = Some(self.required(&options));
-                self.options = Some(options);
-            }
-            Err(Uninspected::Failed(exit)) => {
-                self.exit_code = Some(exit.code);
-                if !self.stopped && self.failure.is_none() {
-                    self.failure = failure::of_exit(&exit, When::BeforeReady, false);
-                }
-                self.never(now);
-            }
-            Err(Uninspected::Broken(text)) => {
-                self.fail(Reason::ScriptFailed, text, None);
-                self.never(now);
-            }
-            Err(Uninspected::BadArguments(text)) => {
-                self.fail(Reason::InvalidSpec, text, None);
-                self.never(now);
-            }
-        }
-    }
-
-    fn required(&self, options: &Options) -> Requirements {
-        let user = &self.config.user;
-        Requirements {
-            max_vus: options.max_vus,
-            total_duration_ms: options.total_duration_ms,
-            no_setup: user.no_setup.unwrap_or(options.no_setup),
-            no_teardown: user.no_teardown.unwrap_or(options.no_teardown),
-            no_thresholds: environment::no_thresholds(user, &self.config.environment),
-            setup_timeout_ms: options.setup_timeout_ms,
-            teardown_timeout_ms: options.teardown_timeout_ms,
-        }
-    }
-
-    /// Starts k6 once its version and the script's options are known.
-    fn start_k6(&mut self, now: Now) {
-        let (Process::Awaited, Some(options), Some(_)) =
-            (self.process, &self.options, &self.version)
-        else {
-            return;
-        };
-        let instances = self.config.instances;
-        if options.segmented {
-            let text = "the script's options set executionSegment: Weir gives each instance its own; remove it";
-            self.fail(Reason::InvalidSpec, text, None);
-            return self.never(now);
-        }
-        if options.max_vus < u64::from(instances) {
-            let text = format!(
-                "spec.parallelism is {instances} but the script has only {} VUs: every instance needs one; \
-                 lower spec.parallelism or give the script more VUs",
-                options.max_vus
-            );
-            self.fail(Reason::InvalidSpec, text, None);
-            return self.never(now);
-        }
-        let sources = tags::Sources {
-            script: &options.tags,
-            args: &self.config.user.tags,
-            spec: &self.config.tags,
-            run: &self.config.run.name,
-            instance_id: self.config.instance_id,
-        };
-        match tags::all(&sources) {
-            Ok(tags) => {
-                self.process = Process::Alive;
-                self.starts += 1;
-                self.poll_due_ms = now.ms + POLL_MS;
-                self.actions.push(Action::StartK6(tags));
-            }
-            Err(error) => {
-                self.fail(Reason::InvalidSpec, error.to_string(), None);
-                self.never(now);
-            }
-        }
-    }
-
-    /// k6 will not be started: there is nothing to wait for.
-    fn never(&mut self, now: Now) {
-        if self.process == Process::Awaited {
-            self.process = Process::Never;
-            self.load_over(now);
-            self.actions.push(Action::CloseSamples);
-        }
-    }
-
-    fn on_status(&mut self, status: Option<Status>, now: Now) {
-        self.polling = false;
-        self.poll_due_ms =
-            now.ms + if self.load == Load::Paused { POLL_PAUSED_MS } else { POLL_MS };
-        let Some(status) = status else { return };
-        if self.process != Process::Alive || self.load == Load::Over {
-            return;
-        }
-        self.vus = status.vus;
-        match status.stage {
-            Stage::Initialising => {}
-            Stage::Paused => {
-                if self.load == Load::Initialising {
-                    self.load = Load::Paused;
-                }
-            }
-            Stage::Running => self.load = self.load.max(Load::Running),
-            Stage::Ended => self.load_over(now),
-            Stage::Interrupted => {
-                if !self.stopped {
-                    let text =
-                        "k6 ended the load before its time: the script aborted the test, or failed";
-                    self.fail(Reason::Aborted, text, Some(108));
-                    self.failure_is_provisional = true;
-                }
-                self.load_over(now);
-            }
-            Stage::MarkedAsFailed => {
-                self.fail(Reason::Aborted, "the script marked the test as failed", Some(110));
-                self.failure_is_provisional = true;
-                self.load_over(now);
-            }
-        }
-    }
-
-    fn on_resumed(&mut self, result: Result<(), String>, now: Now) {
-        match result {
-            Ok(()) => {
-                self.load = self.load.max(Load::Running);
-                self.poll_due_ms = now.ms + POLL_MS;
-                let total_ms = self.requirements.as_ref().map_or(0, |r| r.total_duration_ms);
-                let total_ms = i64::try_from(total_ms).unwrap_or(i64::MAX);
-                self.overdue_ms = now.ms.saturating_add(total_ms).saturating_add(OVERDUE_MS);
-            }
-            Err(text) if self.load < Load::Over && !self.stopped => {
-                self.fail(Reason::RunnersLost, format!("k6 did not start its load: {text}"), None);
-                self.stop(now);
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn on_exit(&mut self, exit: Exit, now: Now) {
-        if exit.code == REST_FAILED && self.load == Load::Initialising && !self.stopped {
-            self.process = Process::Awaited;
-            if self.starts < STARTS_MAX {
-                return;
-            }
-        }
-        let when = match self.load {
-            _ if self.finish_wanted => When::AfterFinish,
-            Load::Initialising => When::BeforeReady,
-            Load::Paused | Load::Starting | Load::Running | Load::Over => When::BeforeFinish,
-        };
-        self.process = Process::Gone;
-        self.exit_code = Some(exit.code);
-        match failure::of_exit(&exit, when, self.stopping.begun() && self.stopped) {
-            Some(failure) if self.failure.is_none() || self.failure_is_provisional => {
-                self.failure = Some(failure);
-                self.failure_is_provisional = false;
-            }
-            _ => {}
-        }
-        self.load_over(now);
-        self.lose_calls(&exit);
-        self.actions.push(Action::CloseSamples);
+        poll_due_ms.min(push_due_ms).min(self.overdue_ms).min(self.departure_due_ms())
     }
 
     fn on_message(&mut self, message: FromAggregator, now: Now) {
         match message {
             FromAggregator::Welcome(_) | FromAggregator::Ack(_) => {}
-            FromAggregator::Refused(_) => self.leave(Leave::HandedOver),
             FromAggregator::RunSetup(_) => self.on_run_setup(),
             FromAggregator::SetupData(message) => self.on_setup_data(message.data),
             FromAggregator::Start(_) => self.start_wanted = true,
@@ -401,7 +193,9 @@ impl Machine {
                     self.stop(now);
                 }
             }
-            FromAggregator::Goodbye(_) => self.leave(Leave::HandedOver),
+            FromAggregator::Refused(_) | FromAggregator::Goodbye(_) => {
+                self.leave(Leave::HandedOver);
+            }
         }
     }
 
@@ -411,6 +205,7 @@ impl Machine {
             return;
         }
         self.stopped = true;
+        self.overdue_ms = i64::MAX;
         if self.setup == Call::Running {
             self.actions.push(Action::CancelSetup);
         }
@@ -423,28 +218,6 @@ impl Machine {
         self.push(push);
     }
 
-    fn on_terminate(&mut self, now: Now) {
-        if self.terminated_at_ms.is_some() {
-            return;
-        }
-        self.terminated_at_ms = Some(now.ms);
-        if self.load < Load::Starting {
-            // Nothing has begun: this instance may still be replaced, so it must not fail the run.
-            let push = self.stopping.kill();
-            self.push(push);
-            return self.leave(Leave::Failed("told to stop before the load began".to_owned()));
-        }
-        if !self.is_finished() {
-            let text = format!(
-                "the pod of instance {} was told to stop (SIGTERM) before its part was done",
-                self.config.instance_id
-            );
-            self.fail(Reason::RunnersLost, text, None);
-        }
-        self.stop(now);
-        self.finish_wanted = true;
-    }
-
     /// All that follows from the state and the time alone.
     fn go_on(&mut self, now: Now) {
         if self.left {
@@ -453,7 +226,6 @@ impl Machine {
         self.start_k6(now);
         self.go_on_with_calls(now);
         if now.ms >= self.overdue_ms && self.load < Load::Over {
-            self.overdue_ms = i64::MAX;
             let text = "the load went on past the longest time it may take";
             self.fail(Reason::DeadlineExceeded, text, None);
             self.stop(now);
@@ -479,63 +251,11 @@ impl Machine {
         self.give_up(now);
     }
 
-    /// Leaves when there is nobody to hand over to, or no time to do so.
-    fn give_up(&mut self, now: Now) {
-        let handed_over = self.is_finished() && now.drained;
-        if let Some(at) = self.terminated_at_ms {
-            self.last_word_said = self.finished_at_ms.is_some_and(|at| now.ms >= at + LAST_WORD_MS);
-            if handed_over && self.last_word_said {
-                return self.leave(Leave::HandedOver);
-            }
-            if now.ms >= at.saturating_add(self.config.grace_ms) {
-                return self.leave(Leave::Failed("no time was left to hand over".to_owned()));
-            }
-        }
-        let Some(since) = self.unheard_since_ms else { return };
-        if now.ms < since.saturating_add(self.config.orphan_ms) {
-            return;
-        }
-        if handed_over {
-            return self.leave(Leave::HandedOver);
-        }
-        let text = format!("no session with the aggregator for {} ms", now.ms - since);
-        let orphaned_at_ms = *self.orphaned_at_ms.get_or_insert(now.ms);
-        self.fail(Reason::RunnersLost, text.clone(), None);
-        self.stopped = true;
-        self.end_process(now);
-        if self.is_finished() || now.ms >= orphaned_at_ms.saturating_add(ORPHAN_END_MS) {
-            self.leave(Leave::Failed(text));
-        }
-    }
-
-    fn end_process(&mut self, now: Now) {
-        match self.process {
-            Process::Alive => {
-                let push = self.stopping.end(now.ms);
-                self.push(push);
-            }
-            Process::Awaited => self.never(now),
-            Process::Gone | Process::Never => {}
-        }
-    }
-
-    fn leave(&mut self, leave: Leave) {
-        if self.left {
-            return;
-        }
-        self.left = true;
-        if self.process == Process::Alive {
-            let push = self.stopping.kill();
-            self.push(push);
-        }
-        self.actions.push(Action::Leave(leave));
-    }
-
-    fn push(&mut self, push: Option<Push>) {
+    pub(super) fn push(&mut self, push: Option<Push>) {
         self.actions.extend(push.map(Action::Push));
     }
 
-    fn load_over(&mut self, now: Now) {
+    pub(super) fn load_over(&mut self, now: Now) {
         if self.load < Load::Over {
             self.load = Load::Over;
             self.vus = 0;
@@ -552,6 +272,11 @@ impl Machine {
         if self.failure.is_none() {
             self.failure = Some(failure::new(reason, text, exit_code));
         }
+    }
+
+    /// Whether this agent can say which k6 it has, or that it has none.
+    pub const fn knows_k6(&self) -> bool {
+        self.version.is_some() || matches!(self.process, Process::Never)
     }
 
     /// k6 has ended, and its last sample is in a frame.

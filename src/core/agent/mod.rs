@@ -3,9 +3,11 @@
 
 mod calls;
 pub mod config;
+mod departure;
 pub mod events;
 pub mod failure;
 pub mod machine;
 pub mod outbox;
+mod progress;
 pub mod report;
 pub mod stopping;

@@ -12,6 +12,8 @@ use crate::{
 const WINDOW: usize = 16;
 /// Time between two reports when nothing but counts has changed.
 const REPORT_MS: i64 = 1000;
+/// Time that the first greeting waits for k6's version: it is told once in a session, and comes in milliseconds.
+const GREET_MS: i64 = 1000;
 /// Answers that wait to be sent: one for setup, one for teardown, each at most twice.
 const ANSWERS_MAX: usize = 4;
 
@@ -76,7 +78,7 @@ impl Outbox {
     ) -> bool {
         match self.stage {
             Stage::Down | Stage::Greeted => false,
-            Stage::Dialled => true,
+            Stage::Dialled => machine.knows_k6() || now_ms >= GREET_MS,
             Stage::Up => {
                 !self.answers.is_empty()
                     || self.report_is_due(&machine.report(account), now_ms)
@@ -104,9 +106,14 @@ impl Outbox {
         }
     }
 
-    /// When a report will be due though nothing happens; `i64::MAX` without a session.
+    /// When there will be something to send though nothing happens; `i64::MAX` for never. Times count from the
+    /// agent's start.
     pub fn due_ms(&self) -> i64 {
-        if self.is_up() { self.said_ms + REPORT_MS } else { i64::MAX }
+        match self.stage {
+            Stage::Up => self.said_ms + REPORT_MS,
+            Stage::Dialled => GREET_MS,
+            Stage::Down | Stage::Greeted => i64::MAX,
+        }
     }
 
     fn next_of_session(

@@ -59,12 +59,13 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_the_last_generation_is_never_forgotten() {
         let mut nudge = Nudge::default();
-        let all = 3 * GENERATION as i64;
+        let generation = i64::try_from(GENERATION).unwrap();
+        let all = 3 * generation;
         for time_ns in 0..all {
             assert_eq!(nudge.place(1, time_ns), time_ns);
         }
         assert!(nudge.young.len() + nudge.old.len() <= 2 * GENERATION);
-        let last = all - GENERATION as i64;
+        let last = all - generation;
         assert_eq!(nudge.place(1, last), all, "the whole last generation is remembered");
     }
 
