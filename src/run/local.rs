@@ -156,7 +156,9 @@ fn script_path(script: &LocalScript, folder: &Path) -> Result<PathBuf, RunError>
                 let path = match Path::new(name).file_name() {
                     Some(plain) if plain == name.as_str() => scripts.join(plain),
                     _ => {
-                        return Err(RunError::Invalid(format!("{name:?} is no key of a ConfigMap")));
+                        return Err(RunError::Invalid(format!(
+                            "{name:?} is no key of a ConfigMap"
+                        )));
                     }
                 };
                 std::fs::write(&path, content)
