@@ -30,6 +30,7 @@ impl Rally {
         match (failure, exit_code) {
             (Some(failure), _) if failure.reason == Reason::RunnersLost.as_str() => {
                 let word = match failure.exit_code {
+                    _ if !failure.word.is_empty() => failure.word,
                     Some(code) => format!("ExitCode{code}"),
                     None => "Terminated".to_owned(),
                 };

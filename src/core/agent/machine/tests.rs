@@ -55,7 +55,7 @@ fn options() -> Options {
 }
 
 fn exit(code: i32) -> Exit {
-    Exit { code, signal: None, error: None }
+    Exit { code, signal: None, oom_killed: false, error: None }
 }
 
 fn version() -> Input {
@@ -278,7 +278,7 @@ fn a_k6_that_does_not_stop_is_pushed_harder() {
     assert_eq!(life.after(30_000), [Action::Push(Push::Interrupt)]);
     assert_eq!(life.after(60_000), [Action::Push(Push::Interrupt)]);
     assert_eq!(life.after(5_000), [Action::Push(Push::Kill)]);
-    life.says(Input::Exited(Exit { code: 137, signal: Some(9), error: None }));
+    life.says(Input::Exited(Exit { code: 137, signal: Some(9), oom_killed: false, error: None }));
     assert_eq!(life.reason(), None, "it was Weir that killed it");
 }
 
@@ -300,7 +300,7 @@ fn an_abort_is_told_at_once_and_made_exact_by_the_exit_code() {
     );
     life.says(finish());
     let error = Some("Error: boom".to_owned());
-    life.says(Input::Exited(Exit { code: 107, signal: None, error }));
+    life.says(Input::Exited(Exit { code: 107, signal: None, oom_killed: false, error }));
     let failure = life.report().failure.unwrap();
     assert_eq!((failure.reason.as_str(), failure.exit_code), ("ScriptFailed", Some(107)));
     assert!(failure.message.contains("Error: boom"));

@@ -112,7 +112,8 @@ fn counts_are_told_once_a_second_and_a_change_of_state_at_once() {
 #[test]
 fn the_last_acknowledgement_is_told_at_once() {
     let mut desk = Desk::up();
-    let exit = crate::core::k6::exit::Exit { code: 107, signal: None, error: None };
+    let exit =
+        crate::core::k6::exit::Exit { code: 107, signal: None, oom_killed: false, error: None };
     let failed = crate::core::agent::events::Uninspected::Failed(exit);
     desk.machine.handle(Input::Inspected(Err(failed)), NOW);
     desk.machine.handle(Input::SamplesEnded, NOW);
