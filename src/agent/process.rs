@@ -224,7 +224,7 @@ impl Agent {
                 self.handle(Input::Tick);
             }
             Some(message) => {
-                tracing::debug!(?message, "aggregator says");
+                tracing::debug!(message = name(&message), "aggregator says");
                 if let Message::Refused(refused) = &message {
                     tracing::warn!(reason = refused.message, "refused by the aggregator");
                 }
@@ -286,6 +286,22 @@ impl Agent {
 
     fn now_ms(&self) -> i64 {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The kind of a message alone: what it carries may be a secret of the script's.
+const fn name(message: &Message) -> &'static str {
+    match message {
+        Message::Welcome(_) => "welcome",
+        Message::Refused(_) => "refused",
+        Message::RunSetup(_) => "run setup",
+        Message::SetupData(_) => "setup data",
+        Message::Start(_) => "start",
+        Message::Stop(_) => "stop",
+        Message::RunTeardown(_) => "run teardown",
+        Message::Finish(_) => "finish",
+        Message::Ack(_) => "ack",
+        Message::Goodbye(_) => "goodbye",
     }
 }
 

@@ -358,5 +358,6 @@ async fn a_full_spool_fails_the_run_and_does_not_hold_k6_up() {
     let failure = failure(&rig);
     assert_eq!(failure.reason, "OutputFailed");
     assert!(failure.message.contains("spool of 100000 bytes is full"), "{}", failure.message);
-    rig.until("all samples are counted", |rig| rig.report.emitted >= 20_000).await;
+    rig.until("all samples are counted", |rig| rig.report.framed >= 20_000).await;
+    assert!(rig.report.dropped > 0 && rig.report.dropped < rig.report.framed);
 }
