@@ -78,6 +78,7 @@ pub(super) struct Agent {
 impl Agent {
     fn start(settings: Settings) -> std::io::Result<Self> {
         let began = Instant::now();
+        let born_unix_ns = clock::unix_ns();
         let shared = Arc::new(Shared::new(settings.spool_bytes_max));
         let (inputs, happened) = mpsc::channel(INPUTS);
         let builder = FrameBuilder::new(settings.instance_id, Limits::default());
@@ -96,7 +97,8 @@ impl Agent {
             run: settings.run.clone(),
             instances: settings.instances,
             instance_id: settings.instance_id,
-            incarnation: format!("{:x}-{:x}", std::process::id(), clock::unix_ns()),
+            incarnation: format!("{:x}-{:x}", std::process::id(), born_unix_ns),
+            born_unix_ns,
             user: user.clone(),
             environment: environment.clone(),
             tags: settings.tags.clone(),

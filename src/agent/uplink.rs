@@ -21,9 +21,11 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause between two dials.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Deadline of one dial.
-const DIAL: Duration = Duration::from_secs(5);
+const DIAL: Duration = Duration::from_secs(15);
+/// Dials that fail before people are told, and between two times that they are told.
+const FAILED_DIALS_TOLD: u32 = 10;
 
-type Dial = Pin<Box<dyn Future<Output = Option<AgentEnd>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<AgentEnd, String>> + Send>>;
 
 /// The link to the aggregator.
 pub(super) struct Uplink {
@@ -59,13 +61,22 @@ impl Uplink {
     /// What happens next. `wants_room`: there is a message to send.
     pub(super) async fn next(&mut self, wants_room: bool) -> Event {
         if let State::Dialling(dialling) = &mut self.state {
-            if let Some(end) = dialling.await {
-                self.state = State::Up(end);
-                return Event::Dialled;
+            match dialling.await {
+                Ok(end) => {
+                    self.state = State::Up(end);
+                    return Event::Dialled;
+                }
+                Err(error) => {
+                    self.failed_dials = self.failed_dials.saturating_add(1);
+                    if self.failed_dials.is_multiple_of(FAILED_DIALS_TOLD) {
+                        tracing::warn!(error, dials = self.failed_dials, "aggregator not reached");
+                    } else {
+                        tracing::debug!(error, "aggregator not reached");
+                    }
+                    self.redial();
+                    return Event::Down;
+                }
             }
-            self.failed_dials += 1;
-            self.redial();
-            return Event::Down;
         }
         let State::Up(AgentEnd { tx, rx }) = &mut self.state else { return Event::Down };
         let event = tokio::select! {
@@ -105,15 +116,9 @@ fn dial(dialer: Dialer, pause: Duration) -> Dial {
     Box::pin(async move {
         sleep(pause).await;
         match timeout(DIAL, dialer.dial()).await {
-            Ok(Ok(end)) => Some(end),
-            Ok(Err(error)) => {
-                tracing::debug!(error = telemetry::chain(&error), "aggregator not reached");
-                None
-            }
-            Err(_) => {
-                tracing::debug!("aggregator did not answer the dial");
-                None
-            }
+            Ok(Ok(end)) => Ok(end),
+            Ok(Err(error)) => Err(telemetry::chain(&error)),
+            Err(_) => Err("no answer in time".to_owned()),
         }
     })
 }

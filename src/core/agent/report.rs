@@ -62,6 +62,7 @@ impl Machine {
                 .unwrap_or_default(),
             report: Some(self.report(account)),
             setup_data: self.setup_data.clone(),
+            born_unix_ns: self.config.born_unix_ns,
         }
     }
 }
