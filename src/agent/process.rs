@@ -181,6 +181,7 @@ impl Agent {
                         }
                     }
                     Event::Down => self.down(),
+                    Event::Gone => self.handle(Input::AggregatorGone),
                 },
                 () = self.shared.changed.notified() => {
                     if let Some(text) = self.shared.take_lost() {

@@ -1,6 +1,7 @@
 //! The session with the aggregator: dialled again whenever it is over.
 
 use std::{
+    future::pending,
     hash::{BuildHasher, RandomState},
     pin::Pin,
     time::Duration,
@@ -10,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     io::{
-        link::{AgentEnd, Dialer},
+        link::{AgentEnd, DialError, Dialer},
         telemetry,
     },
     wire::session::{ToAgent, ToAggregator, to_aggregator::Message},
@@ -25,7 +26,7 @@ const DIAL: Duration = Duration::from_secs(15);
 /// Dials that fail before people are told, and between two times that they are told.
 const FAILED_DIALS_TOLD: u32 = 10;
 
-type Dial = Pin<Box<dyn Future<Output = Result<AgentEnd, String>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<AgentEnd, Undialled>> + Send>>;
 
 /// The link to the aggregator.
 pub(super) struct Uplink {
@@ -37,6 +38,15 @@ pub(super) struct Uplink {
 enum State {
     Dialling(Dial),
     Up(AgentEnd),
+    Gone,
+}
+
+/// Why there is no session.
+enum Undialled {
+    /// Nobody is there, nor will be.
+    Gone,
+    /// For people.
+    Failed(String),
 }
 
 /// What happened on the link.
@@ -49,6 +59,8 @@ pub(super) enum Event {
     Room,
     /// The session is over; the next is being dialled.
     Down,
+    /// There is nobody to dial any more. Told once.
+    Gone,
 }
 
 impl Uplink {
@@ -66,7 +78,11 @@ impl Uplink {
                     self.state = State::Up(end);
                     return Event::Dialled;
                 }
-                Err(error) => {
+                Err(Undialled::Gone) => {
+                    self.state = State::Gone;
+                    return Event::Gone;
+                }
+                Err(Undialled::Failed(error)) => {
                     self.failed_dials = self.failed_dials.saturating_add(1);
                     if self.failed_dials.is_multiple_of(FAILED_DIALS_TOLD) {
                         tracing::warn!(error, dials = self.failed_dials, "aggregator not reached");
@@ -78,7 +94,7 @@ impl Uplink {
                 }
             }
         }
-        let State::Up(AgentEnd { tx, rx }) = &mut self.state else { return Event::Down };
+        let State::Up(AgentEnd { tx, rx }) = &mut self.state else { return pending().await };
         let event = tokio::select! {
             message = rx.recv() => message.map(Event::Received),
             room = tx.reserve(), if wants_room => room.ok().map(|_| Event::Room),
@@ -117,8 +133,9 @@ fn dial(dialer: Dialer, pause: Duration) -> Dial {
         sleep(pause).await;
         match timeout(DIAL, dialer.dial()).await {
             Ok(Ok(end)) => Ok(end),
-            Ok(Err(error)) => Err(telemetry::chain(&error)),
-            Err(_) => Err("no answer in time".to_owned()),
+            Ok(Err(error)) if matches!(error, DialError::Gone) => Err(Undialled::Gone),
+            Ok(Err(error)) => Err(Undialled::Failed(telemetry::chain(&error))),
+            Err(_) => Err(Undialled::Failed("no answer in time".to_owned())),
         }
     })
 }

@@ -318,9 +318,17 @@ async fn without_an_aggregator_the_agent_gives_up_and_leaves_no_k6() {
     rig.until_phase(AgentPhase::Ready).await;
     rig.start_load().await;
     rig.until_phase(AgentPhase::Running).await;
-    rig.forget();
+    rig.cut();
     let Exit::Failed(reason) = rig.agent.await.unwrap() else { panic!("handed over to nobody") };
-    assert!(reason.contains("no session with the aggregator"), "{reason}");
+    assert_eq!(reason, "no aggregator to hand over to");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregator_that_has_ended_for_good_is_not_waited_for() {
+    let mut rig = Rig::start(ENDLESS, |settings| settings.orphan_ms = i64::MAX);
+    rig.until_phase(AgentPhase::Ready).await;
+    rig.forget();
+    assert!(matches!(rig.agent.await.unwrap(), Exit::Failed(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -71,7 +71,7 @@ impl Machine {
         if handed_over && self.orphaned_at_ms.is_none() {
             return self.leave(Leave::HandedOver);
         }
-        let text = format!("no session with the aggregator for {} ms", now.ms - since);
+        let text = "no aggregator to hand over to".to_owned();
         let orphaned_at_ms = *self.orphaned_at_ms.get_or_insert(now.ms);
         self.fail(Reason::RunnersLost, text.clone(), None);
         self.stopped = true;

@@ -162,6 +162,9 @@ impl Machine {
             Input::SessionDown => {
                 self.unheard_since_ms.get_or_insert(now.ms);
             }
+            Input::AggregatorGone => {
+                self.unheard_since_ms = Some(now.ms.saturating_sub(self.config.orphan_ms));
+            }
             Input::Message(message) => self.on_message(message, now),
             Input::Terminate => self.on_terminate(now),
             Input::Tick => {}
