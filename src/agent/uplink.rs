@@ -133,9 +133,15 @@ fn dial(dialer: Dialer, pause: Duration) -> Dial {
         sleep(pause).await;
         match timeout(DIAL, dialer.dial()).await {
             Ok(Ok(end)) => Ok(end),
-            Ok(Err(error)) if matches!(error, DialError::Gone) => Err(Undialled::Gone),
-            Ok(Err(error)) => Err(Undialled::Failed(telemetry::chain(&error))),
+            Ok(Err(error)) => Err(undialled(&error)),
             Err(_) => Err(Undialled::Failed("no answer in time".to_owned())),
         }
     })
+}
+
+fn undialled(error: &DialError) -> Undialled {
+    if matches!(error, DialError::Gone) {
+        return Undialled::Gone;
+    }
+    Undialled::Failed(telemetry::chain(error))
 }

@@ -327,6 +327,8 @@ async fn without_an_aggregator_the_agent_gives_up_and_leaves_no_k6() {
 async fn an_aggregator_that_has_ended_for_good_is_not_waited_for() {
     let mut rig = Rig::start(ENDLESS, |settings| settings.orphan_ms = i64::MAX);
     rig.until_phase(AgentPhase::Ready).await;
+    rig.start_load().await;
+    rig.until_phase(AgentPhase::Running).await;
     rig.forget();
     assert!(matches!(rig.agent.await.unwrap(), Exit::Failed(_)));
 }

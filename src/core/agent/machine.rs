@@ -162,6 +162,10 @@ impl Machine {
             Input::SessionDown => {
                 self.unheard_since_ms.get_or_insert(now.ms);
             }
+            // The run is over, and this instance never was a part of it.
+            Input::AggregatorGone if self.load < Load::Starting && now.drained => {
+                self.leave(Leave::HandedOver);
+            }
             Input::AggregatorGone => {
                 self.unheard_since_ms = Some(now.ms.saturating_sub(self.config.orphan_ms));
             }

@@ -388,6 +388,19 @@ fn an_orphan_that_has_nothing_left_to_hand_over_is_content() {
 }
 
 #[test]
+fn when_the_run_is_over_an_instance_that_never_began_is_content() {
+    let mut life = Life::ready();
+    let wanted = [Action::Push(Push::Kill), Action::Leave(Leave::HandedOver)];
+    assert_eq!(life.says(Input::AggregatorGone), wanted);
+
+    let mut life = Life::running();
+    assert_eq!(life.says(Input::AggregatorGone), [Action::Push(Push::Interrupt)]);
+    life.says(Input::Exited(exit(105)));
+    let actions = life.says(Input::SamplesEnded);
+    assert!(matches!(&actions[..], [Action::Leave(Leave::Failed(_))]), "{actions:?}");
+}
+
+#[test]
 fn an_order_to_stop_hands_over_within_the_grace() {
     let mut life = Life::running();
     assert_eq!(life.says(Input::Terminate), [Action::Push(Push::Rest)]);
