@@ -545,6 +545,7 @@ impl World {
             AgentPhase::Running if fails => {
                 agent.report.failure = Some(crate::wire::session::Failure {
                     word: String::new(),
+                    provisional: false,
                     reason: "ScriptFailed".to_owned(),
                     message: "TypeError".to_owned(),
                     exit_code: Some(107),
