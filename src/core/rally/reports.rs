@@ -37,7 +37,8 @@ impl Rally {
                 self.lose_or_wait(id, &word);
             }
             (Some(failure), _) => {
-                self.blame(cause::of_failure(id, &failure, Reason::ScriptFailed));
+                let cause = cause::of_failure(id, &failure, Reason::ScriptFailed);
+                self.blame_instance(id, cause, failure.provisional);
             }
             // A k6 that does not go when it is told to is killed, which says nothing about the run.
             (None, Some(code)) if self.is_draining() && code >= 128 => {}
@@ -110,7 +111,7 @@ impl Rally {
             self.blame(Outcome { reason: Reason::SetupFailed, ..cause });
             return;
         }
-        let data = answer.data.unwrap_or_else(|| b"null".as_slice().into());
+        let data = answer.data.unwrap_or_default();
         self.setup_data = Some(SetupData { data: data.clone() });
         self.setup_done = true;
         if matches!(self.step, Step::Setup(_)) {
