@@ -97,8 +97,11 @@ impl Rally {
 
     pub(super) fn setup_answered(&mut self, session: SessionId, answer: Answer, now_ms: i64) {
         let Some(id) = self.roster.of_session(session) else { return };
+        if self.setup_asked != Some(id) {
+            return;
+        }
         if self.setup_done {
-            if matches!(&self.step, Step::Setup(Some((asked, _))) if *asked == id) {
+            if matches!(self.step, Step::Setup(Some(_))) {
                 self.step = Step::Setup(None);
             }
             return;

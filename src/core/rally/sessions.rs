@@ -49,6 +49,7 @@ impl Rally {
         {
             self.setup_data = Some(SetupData { data });
             self.setup_done = true;
+            self.start_those_who_waited(now_ms);
         }
         self.roster.update(id, |runner| {
             runner.incarnation = Some(incarnation);
@@ -161,8 +162,25 @@ impl Rally {
             self.give_up(id, "the load has started without this process");
             return;
         }
+        if self.wants_setup() && self.setup_data.is_none() {
+            // One of those that have started holds the data, and brings it along when it dials.
+            return;
+        }
         self.hand_setup_data(id);
         self.send(id, Message::Start(Start {}));
+    }
+
+    fn start_those_who_waited(&mut self, now_ms: i64) {
+        if self.step != Step::Running || self.is_stopping {
+            return;
+        }
+        let waiting: Vec<u32> = self
+            .roster
+            .iter()
+            .filter(|(_, runner)| runner.session.is_some() && runner.phase() == AgentPhase::Ready)
+            .map(|(id, _)| id)
+            .collect();
+        waiting.into_iter().for_each(|id| self.start_late(id, now_ms));
     }
 
     /// Turns an instance away that is of no use to a run that goes on.

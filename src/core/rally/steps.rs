@@ -176,11 +176,12 @@ impl Rally {
             }
             return;
         }
-        let wants_setup = !self.requirements.as_ref().is_some_and(|asked| asked.no_setup);
+        let wants_setup = self.wants_setup();
         let first = self.roster.get(1).and_then(|runner| runner.incarnation.clone());
         match first {
             Some(incarnation) if wants_setup && !self.setup_done => {
                 self.send(1, Message::RunSetup(RunSetup {}));
+                self.setup_asked = Some(1);
                 self.step = Step::Setup(Some((1, incarnation)));
                 let own_ms = self.requirements.as_ref().map_or(0, |r| r.setup_timeout_ms);
                 self.deadline_ms =
@@ -193,6 +194,11 @@ impl Rally {
                 self.start(now_ms);
             }
         }
+    }
+
+    /// Whether the script's `setup()` is to be run, as far as is known.
+    pub(super) fn wants_setup(&self) -> bool {
+        !self.requirements.as_ref().is_some_and(|asked| asked.no_setup)
     }
 
     fn check_requirements(&mut self) {

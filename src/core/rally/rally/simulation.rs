@@ -763,7 +763,7 @@ fn the_same_seed_gives_the_same_bytes() {
 fn the_simulated_weather_reaches_every_kind_of_end() {
     let rough = Weather {
         session_breaks: 40,
-        agent_dies: 4,
+        agent_dies: 15,
         aggregator_dies: 40,
         script_fails: 2,
         setup_fails: 10,
@@ -774,6 +774,7 @@ fn the_simulated_weather_reaches_every_kind_of_end() {
     let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
     let (mut survived_kills, mut tolerated) = (0, 0);
     for seed in 0..400 {
+        let rough = Weather { tolerates: seed % 2 == 0, ..rough };
         let world = World::new(seed, 5, rough).run();
         world.verify();
         let result = world.result.unwrap();
@@ -789,5 +790,4 @@ fn the_simulated_weather_reaches_every_kind_of_end() {
     }
     assert!(reasons.contains_key("OutputFailed"), "{reasons:?}");
     assert!(survived_kills > 20 && tolerated > 2, "{survived_kills} {tolerated} {reasons:?}");
-    println!("{survived_kills} {tolerated} {reasons:?}");
 }
