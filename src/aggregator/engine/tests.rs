@@ -132,12 +132,14 @@ fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Se
 }
 
 /// What an agent does otherwise than to run and end well.
-#[derive(Clone, Copy, Default)]
-struct Manner {
-    fails: bool,
-    never_ready: bool,
-    setup_fails: bool,
-    runs_on: bool,
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Manner {
+    #[default]
+    EndsWell,
+    Fails,
+    NeverReady,
+    SetupFails,
+    RunsOn,
 }
 
 struct FakeAgent {
@@ -153,7 +155,8 @@ struct FakeAgent {
 
 impl FakeAgent {
     fn new(id: u32, manner: Manner) -> Self {
-        let phase = if manner.never_ready { AgentPhase::Preparing } else { AgentPhase::Ready };
+        let phase =
+            if manner == Manner::NeverReady { AgentPhase::Preparing } else { AgentPhase::Ready };
         Self {
             id,
             manner,
@@ -229,13 +232,13 @@ impl FakeAgent {
     fn go_on(&mut self) -> Vec<Up> {
         let mut letters = Vec::new();
         if self.is(AgentPhase::Running) {
-            if self.report.last_seq < FRAMES || self.manner.runs_on {
+            if self.report.last_seq < FRAMES || self.manner == Manner::RunsOn {
                 letters.push(Up::Frame(self.frame()));
             } else {
                 self.report.phase = AgentPhase::Ended.into();
                 self.report.ended_unix_ns = clock::unix_ns();
             }
-            if self.manner.fails && self.report.last_seq == 3 {
+            if self.manner == Manner::Fails && self.report.last_seq == 3 {
                 self.report.failure = Some(crate::wire::session::Failure {
                     reason: "ScriptFailed".to_owned(),
                     message: "TypeError: x is not a function".to_owned(),
@@ -262,7 +265,7 @@ impl FakeAgent {
                 + i64::try_from(self.report.last_seq * SAMPLES).unwrap(),
             sample_series: vec![0; count],
             time_delta_ns: std::iter::once(0).chain(vec![1; count - 1]).collect(),
-            value: (0..SAMPLES).map(|at| at as f64).collect(),
+            value: (0..u32::try_from(SAMPLES).unwrap()).map(f64::from).collect(),
         };
         self.unacked.insert(frame.seq, frame.clone());
         frame
@@ -274,12 +277,14 @@ impl FakeAgent {
                 self.setups += 1;
                 self.data = Some(b"{\"token\":1}".to_vec());
                 return vec![Up::Setup(Answer {
-                    ok: !self.manner.setup_fails,
+                    ok: self.manner != Manner::SetupFails,
                     data: self.data.clone().map(Into::into),
-                    failure: self.manner.setup_fails.then(|| crate::wire::session::Failure {
-                        reason: "SetupFailed".to_owned(),
-                        message: "setup() threw".to_owned(),
-                        exit_code: None,
+                    failure: (self.manner == Manner::SetupFails).then(|| {
+                        crate::wire::session::Failure {
+                            reason: "SetupFailed".to_owned(),
+                            message: "setup() threw".to_owned(),
+                            exit_code: None,
+                        }
                     }),
                 })];
             }
@@ -384,7 +389,7 @@ async fn all(agents: Vec<tokio::task::JoinHandle<FakeAgent>>) -> Vec<FakeAgent> 
 }
 
 async fn within<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), what).await.expect("it comes to an end")
+    tokio::time::timeout(Duration::from_mins(1), what).await.expect("it comes to an end")
 }
 
 /// The whole run over a local link, with an output that behaves as `store` does.
@@ -519,7 +524,7 @@ async fn agents_over_tls_outlive_a_killed_aggregator() {
 #[tokio::test]
 async fn a_script_that_fails_in_one_instance_stops_all_and_what_was_emitted_is_stored() {
     let store = Arc::new(Store::default());
-    let manners = [Manner::default(), Manner { fails: true, ..Manner::default() }];
+    let manners = [Manner::default(), Manner::Fails];
     let (result, agents) = run_locally(&store, &manners).await;
     let outcome = result.outcome.unwrap();
     assert_eq!((outcome.reason, outcome.exit_code), (Reason::ScriptFailed, 107));
@@ -533,7 +538,7 @@ async fn a_script_that_fails_in_one_instance_stops_all_and_what_was_emitted_is_s
 #[tokio::test]
 async fn a_setup_that_fails_ends_the_run_before_the_start() {
     let store = Arc::new(Store::default());
-    let manners = [Manner { setup_fails: true, ..Manner::default() }];
+    let manners = [Manner::SetupFails];
     let (result, agents) = run_locally(&store, &manners).await;
     assert_eq!(result.outcome.unwrap().reason, Reason::SetupFailed);
     assert_eq!(result.started_unix_ms, None);
@@ -566,7 +571,7 @@ async fn a_users_stop_ends_the_run_gracefully() {
     let (dialer, to) = hub();
     let running = begin(settings(&plan(), &store, None));
     to.send_replace(Some(running.sessions.clone()));
-    let manners = [Manner { runs_on: true, ..Manner::default() }; 4];
+    let manners = [Manner::RunsOn; 4];
     let agents = live(&dialer, &manners);
     let mut results = running.results.clone();
     within(results.wait_for(|result| result.running == INSTANCES)).await.unwrap();
@@ -585,7 +590,7 @@ async fn an_aggregator_that_must_end_stops_the_run_and_tells_its_outcome() {
     let (dialer, to) = hub();
     let running = begin(settings(&plan(), &store, None));
     to.send_replace(Some(running.sessions.clone()));
-    let agents = live(&dialer, &[Manner { runs_on: true, ..Manner::default() }; 4]);
+    let agents = live(&dialer, &[Manner::RunsOn; 4]);
     let mut results = running.results.clone();
     within(results.wait_for(|result| result.running == INSTANCES)).await.unwrap();
     running.shutdown.cancel();
@@ -602,7 +607,7 @@ async fn an_instance_that_is_never_ready_is_named_at_the_deadline() {
     let plan = RunPlan { ready_ms: 1000, ..plan() };
     let running = begin(settings(&plan, &store, None));
     to.send_replace(Some(running.sessions.clone()));
-    let manners = [Manner::default(), Manner { never_ready: true, ..Manner::default() }];
+    let manners = [Manner::default(), Manner::NeverReady];
     let agents = live(&dialer, &manners);
     let result = within(running.task).await.unwrap();
     drop(all(agents).await);

@@ -48,7 +48,6 @@ impl Rally {
             && self.setup_data.is_none()
         {
             self.setup_data = Some(SetupData { data });
-            self.setup_done = true;
             self.start_those_who_waited(now_ms);
         }
         self.roster.update(id, |runner| {
@@ -121,7 +120,6 @@ impl Rally {
             asked.as_ref().is_some_and(|(at, of)| *at == id && Some(of) == incarnation.as_ref())
         };
         match &self.step {
-            Step::Gathering => {}
             Step::Setup(asked) if is_asked(asked) => {
                 self.send(id, Message::RunSetup(RunSetup {}));
             }
@@ -135,11 +133,10 @@ impl Rally {
                 self.give_up(id, "the load has started without this process");
             }
             Step::Running if phase == AgentPhase::Ready => self.start_late(id, now_ms),
-            Step::Running => {}
             Step::Teardown(asked) if is_asked(asked) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
             }
-            Step::Teardown(_) => {}
+            Step::Gathering | Step::Running | Step::Teardown(_) => {}
             Step::Draining | Step::Closing if phase < AgentPhase::Finished => {
                 self.send(id, Message::Finish(Finish {}));
             }
@@ -180,7 +177,9 @@ impl Rally {
             .filter(|(_, runner)| runner.session.is_some() && runner.phase() == AgentPhase::Ready)
             .map(|(id, _)| id)
             .collect();
-        waiting.into_iter().for_each(|id| self.start_late(id, now_ms));
+        for id in waiting {
+            self.start_late(id, now_ms);
+        }
     }
 
     /// Turns an instance away that is of no use to a run that goes on.

@@ -149,13 +149,13 @@ impl Rally {
             return;
         }
         match (&self.step, self.roster.has_started()) {
-            (Step::Closing | Step::Leaving | Step::Ended, _) => {}
             (Step::Setup(Some((asked, _))), false) if *asked == id => {
                 let message = format!("instance {id} was lost while setup() ran on it");
                 self.blame(cause::outcome(Reason::SetupFailed, message));
                 self.lose(id, "SessionLost", false);
             }
-            (Step::Gathering | Step::Setup(_), false) => {}
+            (Step::Gathering | Step::Setup(_), false)
+            | (Step::Closing | Step::Leaving | Step::Ended, _) => {}
             _ => self.lose(id, "SessionLost", false),
         }
     }
@@ -179,7 +179,7 @@ impl Rally {
         let wants_setup = self.wants_setup();
         let first = self.roster.get(1).and_then(|runner| runner.incarnation.clone());
         match first {
-            Some(incarnation) if wants_setup && !self.setup_done => {
+            Some(incarnation) if wants_setup && self.setup_data.is_none() => {
                 self.send(1, Message::RunSetup(RunSetup {}));
                 self.setup_asked = Some(1);
                 self.step = Step::Setup(Some((1, incarnation)));
@@ -278,7 +278,7 @@ impl Rally {
 
     fn after_load(&mut self, now_ms: i64) {
         let skips = |asked: &crate::wire::session::Requirements| asked.no_teardown;
-        let has_setup_run = self.setup_done || self.roster.has_started();
+        let has_setup_run = self.setup_data.is_some() || self.roster.has_started();
         let was_setup_refused = matches!(&self.cause, Some(c) if c.reason == Reason::SetupFailed);
         if self.requirements.as_ref().is_none_or(skips) || !has_setup_run || was_setup_refused {
             self.drain(now_ms);

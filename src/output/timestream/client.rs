@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a discovered endpoint is kept when the service does not say, or could not be asked again.
-const ENDPOINT_KEPT: Duration = Duration::from_secs(60);
+const ENDPOINT_KEPT: Duration = Duration::from_mins(1);
 
 /// Why no client is there to call with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -190,3 +190,6 @@ async fn discover(base: &Base) -> Result<Discovered, ClientError> {
         base.config.to_builder().endpoint_url(format!("https://{}", endpoint.address())).build();
     Ok(Discovered { client: Client::from_conf(config), until: Instant::now() + kept })
 }
+
+#[cfg(test)]
+mod tests;
