@@ -160,7 +160,11 @@ async fn rejected_records_are_named_by_place_and_reason() {
                 "Reason": "The record timestamp is outside the time range [2026-11-22T00:00:00Z, 2026-11-23T00:00:00Z) \
                            of the memory store.",
             },
-            { "RecordIndex": 2, "Reason": "The record timestamp is too far in the future." },
+            {
+                "RecordIndex": 2,
+                "Reason": "The record timestamp is outside the time range [2023-11-13T00:00:00Z, 2023-11-14T00:00:00Z) \
+                           of the memory store.",
+            },
         ],
     });
     assert_eq!(
