@@ -1,6 +1,13 @@
 //! The whole aggregator against servers that are not ours to bend: the strict stand-in (environment `WEIR_STANDIN`:
 //! its binary) and moto (`WEIR_MOTO`: the stand-in's `checks/moto_server`). Both want any AWS keys in the environment.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says by panicking what went wrong"
+)]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
@@ -43,9 +50,8 @@ struct Server {
 
 impl Server {
     fn start(variable: &str, arguments: &[&str]) -> Self {
-        let program = env::var_os(variable)
-            .map(PathBuf::from)
-            .unwrap_or_else(|| panic!("set {variable} to the server's program"));
+        let program = env::var_os(variable).map(PathBuf::from);
+        let Some(program) = program else { panic!("set {variable} to the server's program") };
         assert!(
             env::var_os("AWS_SECRET_ACCESS_KEY").is_some(),
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to anything"

@@ -257,3 +257,6 @@ impl Rally {
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(test)]
+mod tests;

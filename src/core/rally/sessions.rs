@@ -136,11 +136,14 @@ impl Rally {
             Step::Teardown(asked) if is_asked(asked) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
             }
-            Step::Gathering | Step::Running | Step::Teardown(_) => {}
             Step::Draining | Step::Closing if phase < AgentPhase::Finished => {
                 self.send(id, Message::Finish(Finish {}));
             }
-            Step::Draining | Step::Closing => {}
+            Step::Gathering
+            | Step::Running
+            | Step::Teardown(_)
+            | Step::Draining
+            | Step::Closing => {}
             Step::Leaving | Step::Ended => self.send(id, Message::Goodbye(Goodbye {})),
         }
     }
