@@ -396,3 +396,6 @@ impl Engine {
 fn random() -> u64 {
     std::hash::RandomState::new().hash_one(0)
 }
+
+#[cfg(test)]
+mod tests;

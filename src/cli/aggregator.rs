@@ -33,9 +33,9 @@ const CONNECTIONS_SPARE: usize = 64;
 /// How long the loop may stand still before the process counts as dead.
 const STALL_MS: i64 = 30_000;
 /// How long the API server may take to say what a former aggregator published.
-const FORMER_PATIENCE: Duration = Duration::from_secs(60);
+const FORMER_PATIENCE: Duration = Duration::from_mins(1);
 /// How long publication may go on after the run has ended.
-const PUBLISH_PATIENCE: Duration = Duration::from_secs(60);
+const PUBLISH_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Exit code of an aggregator that was told to end before its run: the Job makes another.
 const LEFT: u8 = 143;

@@ -65,7 +65,7 @@ pub struct Rally {
     pub(super) end_by_ms: Option<i64>,
     pub(super) requirements: Option<Requirements>,
     pub(super) setup_data: Option<SetupData>,
-    pub(super) setup_done: bool,
+    pub(super) setup_asked: Option<u32>,
     pub(super) cause: Option<Outcome>,
     /// The instance whose guess the cause is, until its k6 has ended.
     pub(super) provisional: Option<u32>,
@@ -95,7 +95,7 @@ impl Rally {
             end_by_ms: None,
             requirements: None,
             setup_data: None,
-            setup_done: false,
+            setup_asked: None,
             cause: None,
             provisional: None,
             is_stopping: false,
@@ -274,3 +274,6 @@ impl Rally {
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(test)]
+mod tests;
