@@ -126,6 +126,7 @@ fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Se
         plan: plan.clone(),
         outputs: vec![OpenOutput { lane, output: store.clone() }],
         former,
+        on_shutdown: OnShutdown::StopTheRun,
         awaits_publication: false,
         meters: Arc::new(Meters::default()),
     }
@@ -243,6 +244,7 @@ impl FakeAgent {
                     reason: "ScriptFailed".to_owned(),
                     message: "TypeError: x is not a function".to_owned(),
                     exit_code: Some(107),
+                    ..crate::wire::session::Failure::default()
                 });
             }
         }
@@ -284,6 +286,7 @@ impl FakeAgent {
                             reason: "SetupFailed".to_owned(),
                             message: "setup() threw".to_owned(),
                             exit_code: None,
+                            ..crate::wire::session::Failure::default()
                         }
                     }),
                 })];

@@ -116,7 +116,12 @@ fn unstarted() -> Report {
 }
 
 fn failure(reason: &str, exit_code: i32) -> Failure {
-    Failure { reason: reason.to_owned(), message: "why".to_owned(), exit_code: Some(exit_code) }
+    Failure {
+        reason: reason.to_owned(),
+        message: "why".to_owned(),
+        exit_code: Some(exit_code),
+        ..Failure::default()
+    }
 }
 
 fn tolerate(max_percent: u32) -> RunnerLoss {
