@@ -25,15 +25,15 @@ fn every_sample_parses_is_valid_and_plans() {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
-        let mut maps: Vec<ConfigMap> = Vec::new();
+        let mut found: Vec<ConfigMap> = Vec::new();
         for document in text.split("\n---\n") {
             if document.contains("\nkind: ConfigMap\n") {
-                maps.push(serde_saphyr::from_str(document).unwrap());
+                found.push(serde_saphyr::from_str(document).unwrap());
                 continue;
             }
-            let test: LoadTest =
+            let parsed: LoadTest =
                 serde_saphyr::from_str(document).unwrap_or_else(|error| panic!("{file}: {error}"));
-            check(&file, test, &maps);
+            check(&file, parsed, &found);
             tests += 1;
         }
     }
