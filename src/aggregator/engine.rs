@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     meters::Meters,
+    probes,
     session::{self, HELD_MAX, SessionEvent, SessionHandle},
-    settings::{Control, Settings},
+    settings::{Control, OnShutdown, Settings},
 };
 use crate::{
     core::{
@@ -42,8 +43,6 @@ const EVENTS_MAX: usize = 256;
 const TICK: Duration = Duration::from_millis(250);
 /// How often progress is published at most, in milliseconds; changes of the stage go out at once.
 const PUBLISH_INTERVAL_MS: i64 = 250;
-/// Pause between two looks at an output that is not ready.
-const PROBE_PAUSE: Duration = Duration::from_secs(2);
 /// What is left of a pod's grace (60 s) for publishing and leaving, in milliseconds.
 const SHUTDOWN_MS: i64 = 45_000;
 
@@ -57,8 +56,9 @@ pub async fn run(
 ) -> RunResult {
     let (events_tx, mut events) = mpsc::channel(EVENTS_MAX * 4);
     let (probes_tx, mut probes) = mpsc::channel(EVENTS_MAX);
+    let on_shutdown = settings.on_shutdown;
     let mut engine = Engine::new(settings, events_tx, publish);
-    let _probes = spawn_probes(&engine.outputs, &probes_tx);
+    let _probes = probes::spawn(&engine.outputs, &probes_tx);
     drop(probes_tx);
     let mut batch = Vec::with_capacity(EVENTS_MAX);
     let (mut may_dial, mut is_controlled, mut is_told) = (true, true, false);
@@ -85,6 +85,9 @@ pub async fn run(
             },
             () = shutdown.cancelled(), if !is_told => {
                 is_told = true;
+                if on_shutdown == OnShutdown::Leave {
+                    break;
+                }
                 let why = "the aggregator was told to end".to_owned();
                 engine.tell(Input::Shutdown(SHUTDOWN_MS, why));
             }
@@ -96,24 +99,6 @@ pub async fn run(
     }
     engine.publish_now();
     engine.rally.result()
-}
-
-fn spawn_probes(outputs: &[OpenOutput], to: &mpsc::Sender<(usize, Probe)>) -> JoinSet<()> {
-    let mut probes = JoinSet::new();
-    for (at, open) in outputs.iter().enumerate() {
-        let (output, to) = (open.output.clone(), to.clone());
-        probes.spawn(async move {
-            loop {
-                let probe = output.probe().await;
-                let is_last = !matches!(probe, Probe::Waiting(_));
-                if to.send((at, probe)).await.is_err() || is_last {
-                    return;
-                }
-                tokio::time::sleep(PROBE_PAUSE).await;
-            }
-        });
-    }
-    probes
 }
 
 struct Engine {

@@ -6,6 +6,12 @@ pub const GROUP: &str = "weir.dev";
 pub const LOAD_TEST: &str = "weir.dev/load-test";
 /// Name of the `LoadTestRun` that a child object belongs to.
 pub const RUN: &str = "weir.dev/run";
+/// UID of the `LoadTestRun` that a child object belongs to: a run made anew under an old name is another run.
+pub const RUN_UID: &str = "weir.dev/run-uid";
+/// Prefix of all labels and annotations that are Weir's own.
+pub const PREFIX: &str = "weir.dev/";
+/// Finalizer of a `LoadTestRun` that has pods: its deletion ends the run gracefully, within a bounded time.
+pub const FINALIZER: &str = "weir.dev/run";
 /// What the pod or object does in the run: [`ROLE_RUNNER`], [`ROLE_AGGREGATOR`] or [`ROLE_RESULT`].
 pub const ROLE: &str = "weir.dev/role";
 /// Value of [`ROLE`] on runner Jobs and pods.

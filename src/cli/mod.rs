@@ -2,8 +2,12 @@
 
 use clap::{Parser, Subcommand};
 
+mod agent;
 mod aggregator;
-mod crds;
+pub(crate) mod crds;
+mod install;
+mod operator;
+mod run;
 
 /// Distributed k6 load tests with one verdict.
 #[derive(Debug, Parser)]
@@ -15,10 +19,18 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run k6 in a runner pod, ship its samples, obey the aggregator
+    Agent(Box<agent::Args>),
     /// Serve one run: gather its agents, write their samples, publish the result
     Aggregator(Box<aggregator::Args>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(crds::Args),
+    /// Copy this executable (used by the init container of runner pods)
+    Install(install::Args),
+    /// Run the operator
+    Operator(operator::Args),
+    /// Run a LoadTest on this machine, without a cluster
+    Run(Box<run::Args>),
 }
 
 impl Cli {
@@ -28,8 +40,12 @@ impl Cli {
     /// What kept the command from its end, for the person at the terminal.
     pub fn run(self) -> anyhow::Result<u8> {
         match self.command {
+            Command::Agent(args) => args.run(),
             Command::Aggregator(args) => args.run(),
             Command::Crds(args) => args.run(),
+            Command::Install(args) => args.run(),
+            Command::Operator(args) => args.run(),
+            Command::Run(args) => args.run(),
         }
     }
 }

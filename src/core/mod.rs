@@ -4,6 +4,11 @@
 //! randomness as a number, decisions go out as data. Ordered maps only, so that the same input gives the same bytes.
 //! Types of Kubernetes objects are data and allowed.
 
+pub mod agent;
+pub mod k6;
+pub mod lease;
+pub mod lifecycle;
 pub mod pipeline;
 pub mod plan;
 pub mod rally;
+pub mod samples;

@@ -93,6 +93,24 @@ pub struct TestSpec {
     pub aggregator: Aggregator,
 }
 
+impl TestSpec {
+    /// The spec that says nothing but where its script is.
+    pub fn of_script(script: Script) -> Self {
+        Self {
+            parallelism: default_parallelism(),
+            script,
+            k6: K6::default(),
+            tags: BTreeMap::new(),
+            thresholds: BTreeMap::new(),
+            outputs: Vec::new(),
+            runner_loss: RunnerLoss::default(),
+            deadlines: Deadlines::default(),
+            runner_template: None,
+            aggregator: Aggregator::default(),
+        }
+    }
+}
+
 /// How k6 is run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -253,6 +271,9 @@ pub struct LoadTestStatus {
     /// When the load began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// When the run was told to end early: by a user, by its deletion, or since more runners were lost than tolerated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_time: Option<Time>,
     /// When the run was over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion_time: Option<Time>,

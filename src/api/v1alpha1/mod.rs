@@ -4,6 +4,7 @@ mod conditions;
 mod load_test;
 mod load_test_run;
 mod output;
+mod progress;
 mod script;
 mod status;
 
@@ -14,5 +15,6 @@ pub use load_test::{
 };
 pub use load_test_run::{LoadTestRun, LoadTestRunSpec, LoadTestRunStatus};
 pub use output::{Output, Timestream, TimestreamCreate, TimestreamMode};
+pub use progress::Progress;
 pub use script::{ConfigMapScript, FileScript, Script, VolumeClaimScript};
 pub use status::{LostRunner, OutputStatus, RunnersStatus, ThresholdStatus};

@@ -256,7 +256,4 @@ impl Rally {
 }
 
 #[cfg(test)]
-mod simulation;
-
-#[cfg(test)]
 mod tests;

@@ -30,6 +30,7 @@ impl Rally {
         match (failure, exit_code) {
             (Some(failure), _) if failure.reason == Reason::RunnersLost.as_str() => {
                 let word = match failure.exit_code {
+                    _ if !failure.word.is_empty() => failure.word,
                     Some(code) => format!("ExitCode{code}"),
                     None => "Terminated".to_owned(),
                 };
@@ -114,7 +115,8 @@ impl Rally {
             self.blame(Outcome { reason: Reason::SetupFailed, ..cause });
             return;
         }
-        let data = answer.data.unwrap_or_else(|| b"null".as_slice().into());
+        // Empty: `undefined`, which is no JSON.
+        let data = answer.data.unwrap_or_default();
         self.setup_data = Some(SetupData { data: data.clone() });
         if matches!(self.step, Step::Setup(_)) {
             self.send_all(&Message::SetupData(SetupData { data }));

@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
     wire::{
@@ -557,6 +557,7 @@ impl World {
                     reason: "ScriptFailed".to_owned(),
                     message: "TypeError".to_owned(),
                     exit_code: Some(107),
+                    ..crate::wire::session::Failure::default()
                 });
             }
             AgentPhase::Running => {

@@ -1,6 +1,6 @@
 //! Single decisions, one at a time.
 
-use super::*;
+use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
     wire::{
@@ -116,7 +116,12 @@ fn unstarted() -> Report {
 }
 
 fn failure(reason: &str, exit_code: i32) -> Failure {
-    Failure { reason: reason.to_owned(), message: "why".to_owned(), exit_code: Some(exit_code) }
+    Failure {
+        reason: reason.to_owned(),
+        message: "why".to_owned(),
+        exit_code: Some(exit_code),
+        ..Failure::default()
+    }
 }
 
 fn tolerate(max_percent: u32) -> RunnerLoss {

@@ -1,0 +1,84 @@
+# The only list of commands. `make help` prints it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Downloads and built tools live here, keyed by their pins; nothing depends on its being there.
+export WEIR_CACHE ?= $(HOME)/.cache/weir
+MUSL := x86_64-unknown-linux-musl
+PROFILE ?= fast
+WEIR_STATIC := target/$(MUSL)/$(PROFILE)/weir
+STANDIN_STATIC := target/$(MUSL)/$(PROFILE)/weir-standin
+WEIR_IMAGE := ghcr.io/weir-dev/weir:dev
+STANDIN_IMAGE := docker.io/library/weir-standin:dev
+# Tests at once against the cluster: most of a test is waiting.
+E2E_THREADS ?= 4
+KUBECTL = $$(e2e/tools/get kubectl)
+HELM = $$(e2e/tools/get helm)
+
+.PHONY: help
+help: ## Print this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+.PHONY: prepare
+prepare: ## Install what Debian packages and rustup must provide
+	@e2e/prepare
+
+.PHONY: build
+build: prepare ## Build the static binaries (PROFILE=release for the ones to ship)
+	cargo build --profile $(PROFILE) --locked --workspace --bins --target $(MUSL)
+
+.PHONY: generate
+generate: ## Rewrite the generated files (crds/, charts/weir-crds)
+	cargo run --quiet --locked -- crds --out crds
+	rm -f charts/weir-crds/files/*.yaml && mkdir -p charts/weir-crds/files && cp crds/*.yaml charts/weir-crds/files/
+
+.PHONY: demo
+demo: ## Run a sample with 4 k6 instances here, into a local Timestream stand-in, and print what was stored
+	@e2e/demo
+
+.PHONY: unit
+unit: prepare ## Run units, properties and simulations, and the stand-in's own checks
+	WEIR_K6=$$(e2e/tools/get k6) cargo test --locked --workspace
+	e2e/standin/checks/run
+
+.PHONY: cluster
+cluster: ## Bring up a real Kubernetes on this machine (root); prints its kubeconfig
+	@e2e/cluster/up
+
+.PHONY: cluster-down
+cluster-down: ## Take the cluster down and leave nothing behind
+	@e2e/cluster/down
+
+.PHONY: image
+image: build ## Build the images of Weir and of the stand-in and load them into the cluster
+	e2e/images/load-own "$(WEIR_IMAGE)=$(WEIR_STATIC)" "$(STANDIN_IMAGE)=$(STANDIN_STATIC)"
+
+.PHONY: deploy
+deploy: cluster image ## Install Weir into the cluster by Helm
+	KUBECONFIG=$$(e2e/cluster/up) e2e/deploy
+
+.PHONY: e2e
+e2e: deploy ## Run the end-to-end tests on the cluster
+	KUBECONFIG=$$(e2e/cluster/up) e2e/run
+
+.PHONY: test
+test: ## Run everything: units, simulations, and the end-to-end tests on a cluster that is brought up and taken down
+	$(MAKE) unit
+	trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) e2e
+
+.PHONY: lint
+lint: prepare ## Check format, lints, shell scripts and charts
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --features e2e -- -D warnings
+	shellcheck .ci/run e2e/prepare e2e/demo e2e/deploy e2e/run e2e/bench-cluster e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load
+	$(HELM) lint charts/weir charts/weir-crds
+
+.PHONY: bench
+bench: ## Run the benchmarks of the core
+	cargo bench --locked
+
+.PHONY: bench-cluster
+bench-cluster: deploy ## Time 20 runs on the cluster from apply to Complete, and the start skew
+	KUBECONFIG=$$(e2e/cluster/up) e2e/bench-cluster

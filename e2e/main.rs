@@ -1,0 +1,18 @@
+//! End-to-end tests on a real cluster: any that `KUBECONFIG` points to, with Weir installed (`make deploy`) and the
+//! images of `e2e/README.md` present. Each file's tests say why only a cluster can show them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    reason = "tests"
+)]
+
+mod bad_input;
+mod dashboards;
+mod faults;
+mod happy_path;
+mod harness;
+mod scope;
+mod sources;

@@ -1,0 +1,159 @@
+//! What the machine asks for, done: each thing in a task of its own, whose end comes back as an input.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use nix::sys::signal::Signal;
+use prost::bytes::Bytes;
+
+use super::{
+    port,
+    process::{Agent, ms_since},
+    rest::{Rest, RestError},
+    settings::Exit,
+};
+use crate::{
+    core::{
+        agent::{
+            events::{Action, Input, Leave},
+            stopping::Push,
+        },
+        k6::{argv, exit},
+    },
+    io::telemetry,
+};
+
+impl Agent {
+    /// Version and options at once, while the first dial is under way: none of them waits for another.
+    pub(super) fn look_at_the_script(&mut self) {
+        let k6 = self.k6.clone();
+        let began = self.began;
+        self.task(async move {
+            let version = k6.version().await;
+            tracing::debug!(elapsed_ms = ms_since(began), "k6 told its version");
+            Input::Version(version)
+        });
+        let k6 = self.k6.clone();
+        let (user, environment) = (self.user.clone(), self.environment.clone());
+        let script = self.settings.script.clone();
+        self.task(async move {
+            let options = k6.inspect(user, environment, script).await;
+            tracing::debug!(elapsed_ms = ms_since(began), "script inspected");
+            Input::Inspected(options)
+        });
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::StartK6(tags) => self.start_k6(&tags),
+            Action::Poll => {
+                self.call(|rest| async move { Input::Status(rest.status().await.ok()) });
+            }
+            Action::RunSetup { timeout_ms } => {
+                let deadline = Duration::from_millis(timeout_ms);
+                let Some(rest) = self.rest else { return };
+                let inputs = self.inputs.clone();
+                self.setup = Some(self.tasks.spawn(async move {
+                    let result = rest.run_setup(deadline).await;
+                    let result = result.map_err(|error| telemetry::chain(&error));
+                    drop(inputs.send(Input::SetupRan(result)).await);
+                }));
+            }
+            Action::CancelSetup => self.cancel_setup(),
+            Action::SetSetupData(data) => self.set_setup_data(data),
+            Action::Resume => {
+                self.call(|rest| async move { Input::Resumed(text(rest.resume().await)) });
+            }
+            Action::RunTeardown { timeout_ms } => {
+                let deadline = Duration::from_millis(timeout_ms);
+                self.call(move |rest| async move {
+                    Input::TeardownRan(text(rest.run_teardown(deadline).await))
+                });
+            }
+            Action::Push(Push::Rest) => self.call(|rest| async move {
+                if let Err(error) = rest.stop().await {
+                    tracing::warn!(error = telemetry::chain(&error), "k6 did not take the stop");
+                }
+                Input::Tick
+            }),
+            Action::Push(Push::Interrupt) => self.group.signal(Signal::SIGINT),
+            Action::Push(Push::Kill) => self.group.signal(Signal::SIGKILL),
+            Action::CloseSamples => self.intake.close(),
+            Action::Send(message) => self.outbox.answer(message),
+            Action::Leave(leave) => {
+                self.left = Some(match leave {
+                    Leave::HandedOver => Exit::HandedOver,
+                    Leave::Failed(text) => Exit::Failed(text),
+                });
+            }
+        }
+    }
+
+    fn start_k6(&mut self, tags: &BTreeMap<String, String>) {
+        let Some(version) = &self.version else { return };
+        let port = match port::free() {
+            Ok(port) => port,
+            Err(error) => return self.not_started(&error),
+        };
+        let argv = argv::run(&argv::Run {
+            user: &self.user,
+            environment: &self.environment,
+            tags,
+            version,
+            instance_id: self.settings.instance_id,
+            instances: self.settings.instances,
+            port,
+            samples: &self.intake.path().to_string_lossy(),
+            script: &self.settings.script,
+        });
+        match self.k6.run(argv) {
+            Ok(running) => {
+                tracing::info!(elapsed_ms = ms_since(self.began), port, "k6 started");
+                self.rest = Some(Rest::new(port));
+                self.group = running.group();
+                self.task(async move { Input::Exited(running.wait().await) });
+            }
+            Err(error) => self.not_started(&error),
+        }
+    }
+
+    fn not_started(&mut self, error: &std::io::Error) {
+        let exit = exit::Exit {
+            code: 255,
+            signal: None,
+            oom_killed: false,
+            error: Some(format!("k6 could not be started: {error}")),
+        };
+        self.task(async move { Input::Exited(exit) });
+    }
+
+    fn set_setup_data(&mut self, data: Bytes) {
+        self.call(|rest| async move { Input::SetupDataSet(text(rest.set_setup_data(data).await)) });
+    }
+
+    fn cancel_setup(&mut self) {
+        if let Some(setup) = self.setup.take() {
+            setup.abort();
+            self.task(async { Input::SetupRan(Err("broken off".to_owned())) });
+        }
+    }
+
+    /// A call to k6's REST API whose end becomes an input.
+    fn call<F: Future<Output = Input> + Send + 'static>(&mut self, call: impl FnOnce(Rest) -> F) {
+        if let Some(rest) = self.rest {
+            self.task(call(rest));
+        }
+    }
+
+    fn task(&mut self, work: impl Future<Output = Input> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        let inputs = self.inputs.clone();
+        self.tasks.spawn(async move {
+            // Nobody listens any more when the agent has left.
+            drop(inputs.send(work.await).await);
+        });
+    }
+}
+
+fn text<T>(result: Result<T, RestError>) -> Result<T, String> {
+    result.map_err(|error| telemetry::chain(&error))
+}

@@ -1,0 +1,245 @@
+//! k6 as a child process.
+
+use std::{
+    ffi::OsStr,
+    os::unix::process::ExitStatusExt,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    process::{Child, Command},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use super::{memory, passing, reaper};
+use crate::core::{
+    agent::events::Uninspected,
+    k6::{
+        args::UserArgs,
+        argv,
+        environment::{self, Environment},
+        exit::Exit,
+        log,
+        options::{self, Options},
+        version::Version,
+    },
+};
+
+/// Output of `k6 version` and `k6 inspect` that is read, in bytes.
+const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+/// Time that what k6 wrote last has to arrive after its end.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// The k6 binary and what surrounds it.
+#[derive(Clone, Debug)]
+pub(super) struct K6 {
+    pub(super) binary: PathBuf,
+    /// Variables besides those of this process.
+    pub(super) env: Environment,
+    pub(super) log_prefix: Option<String>,
+}
+
+/// A running `k6 run`.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    group: Group,
+    stderr: JoinHandle<Vec<u8>>,
+    stdout: JoinHandle<Vec<u8>>,
+    /// [`memory::kills`] at its start.
+    kills: Option<u64>,
+}
+
+/// The process group of a k6. A k6 that builds itself anew with extensions runs that build as a child, which hears
+/// only signals to the group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Group(Option<Pid>);
+
+impl K6 {
+    /// Asks the binary for its version.
+    pub(super) async fn version(self) -> Result<Version, String> {
+        let output =
+            self.output(argv::version(), []).await.map_err(|error| self.missing(&error))?;
+        if output.status.success() {
+            return Ok(Version::parse(&String::from_utf8_lossy(&output.stdout)));
+        }
+        let exit = exit(output.status, &output.stderr);
+        Err(format!(
+            "{} is no k6: `k6 version` ended with {}",
+            self.binary.display(),
+            exit.describe()
+        ))
+    }
+
+    /// Asks the binary what the script wants.
+    pub(super) async fn inspect(
+        self,
+        user: UserArgs,
+        environment: Environment,
+        script: String,
+    ) -> Result<Options, Uninspected> {
+        let argv = argv::inspect(&user, &environment, &script);
+        let output = self.output(argv, environment::for_inspect(&user)).await;
+        let output = output.map_err(|error| Uninspected::InvalidSpec(self.missing(&error)))?;
+        if !output.status.success() {
+            // The person who reads the pod's log finds k6's own words there.
+            drop(tokio::io::stderr().write_all(&output.stderr).await);
+            return Err(Uninspected::Failed(exit(output.status, &output.stderr)));
+        }
+        options::parse(&output.stdout)
+            .map_err(|error| Uninspected::Broken(crate::io::telemetry::chain(&error)))
+    }
+
+    /// Starts `k6 run`; its output is passed on from here.
+    pub(super) fn run(&self, argv: Vec<String>) -> std::io::Result<Running> {
+        let mut command = self.command(argv, []);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let kills = memory::kills();
+        let mut child = reaper::spawn(&mut command)?;
+        let group = Group::of(&child);
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let prefix = self.log_prefix.clone();
+        let stdout = tokio::spawn(pass(stdout, tokio::io::stdout(), prefix.clone()));
+        let stderr = tokio::spawn(pass(stderr, tokio::io::stderr(), prefix));
+        Ok(Running { child, group, stderr, stdout, kills })
+    }
+
+    async fn output<'a>(
+        &self,
+        argv: Vec<String>,
+        changes: impl IntoIterator<Item = (&'a str, Option<String>)>,
+    ) -> std::io::Result<Output> {
+        let mut command = self.command(argv, changes);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = reaper::spawn(&mut command)?;
+        let group = Group::of(&child);
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        let out = child.stdout.take();
+        let err = child.stderr.take();
+        let (out, err) = tokio::join!(read(out, &mut stdout), read(err, &mut stderr));
+        let id = child.id();
+        let status = child.wait().await;
+        reaper::waited(id);
+        group.signal(Signal::SIGKILL);
+        out.and(err)?;
+        Ok(Output { status: status?, stdout, stderr })
+    }
+
+    fn command<'a>(
+        &self,
+        argv: Vec<String>,
+        changes: impl IntoIterator<Item = (&'a str, Option<String>)>,
+    ) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(argv).envs(&self.env).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+        for (name, value) in changes {
+            match value {
+                Some(value) => command.env(OsStr::new(name), value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+
+    fn missing(&self, error: &std::io::Error) -> String {
+        let binary = self.binary.display();
+        format!(
+            "{binary} could not be run: {error}; spec.k6.image must have a k6 binary on its PATH"
+        )
+    }
+}
+
+struct Output {
+    status: ExitStatus,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Running {
+    pub(super) const fn group(&self) -> Group {
+        self.group
+    }
+
+    /// Waits for the end of k6 and of all that it wrote.
+    pub(super) async fn wait(mut self) -> Exit {
+        let id = self.child.id();
+        let status = self.child.wait().await;
+        reaper::waited(id);
+        // What k6 may have started must not hold its pipes open.
+        self.group.signal(Signal::SIGKILL);
+        let tail = async {
+            drop(self.stdout.await);
+            self.stderr.await.unwrap_or_default()
+        };
+        let tail = timeout(LAST_LINES, tail).await.unwrap_or_default();
+        match status {
+            Ok(status) => {
+                let exit = exit(status, &tail);
+                let oom_killed = exit.signal == Some(9) && memory::kills() > self.kills;
+                Exit { oom_killed, ..exit }
+            }
+            Err(error) => {
+                Exit { code: 255, signal: None, oom_killed: false, error: Some(error.to_string()) }
+            }
+        }
+    }
+}
+
+impl Group {
+    pub(super) const NONE: Self = Self(None);
+
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    pub(super) const fn is_none(self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn signal(self, signal: Signal) {
+        let Some(group) = self.0 else { return };
+        if let Err(error) = killpg(group, signal)
+            && error != nix::Error::ESRCH
+        {
+            tracing::warn!(%error, %signal, "k6 could not be signalled");
+        }
+    }
+}
+
+fn exit(status: ExitStatus, stderr: &[u8]) -> Exit {
+    let signal = status.signal();
+    let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
+    Exit {
+        code,
+        signal,
+        oom_killed: false,
+        error: log::last_error(&String::from_utf8_lossy(stderr)),
+    }
+}
+
+async fn read(from: Option<impl AsyncReadExt + Unpin>, to: &mut Vec<u8>) -> std::io::Result<()> {
+    match from {
+        Some(from) => from.take(OUTPUT_BYTES_MAX).read_to_end(to).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn pass(
+    from: Option<impl AsyncReadExt + Unpin>,
+    to: impl AsyncWriteExt + Unpin,
+    prefix: Option<String>,
+) -> Vec<u8> {
+    match (from, prefix) {
+        (None, _) => Vec::new(),
+        (Some(from), None) => passing::raw(from, to).await,
+        (Some(from), Some(prefix)) => passing::prefixed(from, to, &prefix).await,
+    }
+}

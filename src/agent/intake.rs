@@ -1,0 +1,276 @@
+//! k6's samples: a named pipe, read by a thread of its own, so that k6 never waits for us.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Instant,
+};
+
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::Mode,
+    unistd::mkfifo,
+};
+use tokio::sync::{Notify, mpsc};
+
+use crate::core::{
+    agent::{events::Input, report::Account},
+    samples::{
+        decode::{Line, decode},
+        frame::{Closed, FrameBuilder},
+        spool::Spool,
+    },
+};
+
+/// Bytes that the pipe holds while the thread is busy.
+const PIPE_BYTES: i32 = 1 << 20;
+/// Bytes read at once.
+const READ_BYTES: usize = 256 << 10;
+/// Longest line that is read; k6 writes some 300 bytes.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// What the thread and the agent share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    spool: Mutex<Spool>,
+    lost: Mutex<Option<String>>,
+    emitted: AtomicU64,
+    unparsable_lines: AtomicU64,
+    /// Told when there is a frame to send, or samples were lost.
+    pub(super) changed: Notify,
+}
+
+impl Shared {
+    pub(super) fn new(spool_bytes_max: usize) -> Self {
+        Self {
+            spool: Mutex::new(Spool::new(spool_bytes_max)),
+            lost: Mutex::new(None),
+            emitted: AtomicU64::new(0),
+            unparsable_lines: AtomicU64::new(0),
+            changed: Notify::new(),
+        }
+    }
+
+    pub(super) fn spool(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How samples were lost, once.
+    pub(super) fn take_lost(&self) -> Option<String> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn account(&self) -> Account {
+        // Before the counter, so that no more are framed than were emitted.
+        let totals = self.spool().totals().clone();
+        Account {
+            totals,
+            emitted: self.emitted.load(Ordering::Relaxed),
+            unparsable_lines: self.unparsable_lines.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The pipe, while k6 may write to it.
+#[derive(Debug)]
+pub(super) struct Intake {
+    path: PathBuf,
+    /// Keeps the pipe open for writing, so that the thread sees the end of it only when this is dropped and k6 is
+    /// gone, and not before k6 has opened it either.
+    writer: Option<File>,
+}
+
+impl Intake {
+    /// Makes the pipe in `dir` and starts the thread. Says [`Input::SamplesEnded`] when all is read.
+    ///
+    /// # Errors
+    /// When the folder or the pipe cannot be made or opened, or the thread not be started.
+    pub(super) fn open(
+        dir: &Path,
+        builder: FrameBuilder,
+        ship_samples: bool,
+        shared: Arc<Shared>,
+        inputs: mpsc::Sender<Input>,
+    ) -> io::Result<Self> {
+        fs::create_dir_all(dir)?;
+        let path = dir.join("samples");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?,
+        }
+        // Opened without waiting for a writer; read with waiting.
+        let reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path)?;
+        let writer = OpenOptions::new().write(true).open(&path)?;
+        fcntl(&reader, FcntlArg::F_SETFL(OFlag::empty()))?;
+        if let Err(error) = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)) {
+            tracing::debug!(%error, "pipe keeps its default size");
+        }
+        let mut thread = Reader {
+            builder,
+            ship_samples,
+            shared,
+            clock: Instant::now(),
+            carry: Vec::new(),
+            skipping: false,
+        };
+        thread::Builder::new().name("samples".to_owned()).spawn(move || {
+            if let Err(error) = thread.read_all(reader) {
+                thread.lose(format!("k6's samples could not be read: {error}"));
+            }
+            // Nobody listens any more when the agent has left.
+            drop(inputs.blocking_send(Input::SamplesEnded));
+        })?;
+        Ok(Self { path, writer: Some(writer) })
+    }
+
+    /// Where k6 is to write.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// k6 is gone: the thread may end when it has read all.
+    pub(super) fn close(&mut self) {
+        self.writer = None;
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+struct Reader {
+    builder: FrameBuilder,
+    ship_samples: bool,
+    shared: Arc<Shared>,
+    clock: Instant,
+    /// The beginning of a line whose end is not read yet.
+    carry: Vec<u8>,
+    /// Within a line that is too long to be kept.
+    skipping: bool,
+}
+
+impl Reader {
+    fn read_all(&mut self, mut pipe: File) -> io::Result<()> {
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            if self.wait(&pipe)? {
+                let n = pipe.read(&mut buffer)?;
+                if n == 0 {
+                    break;
+                }
+                self.take(buffer.get(..n).unwrap_or_default());
+            }
+            let closed = self.builder.poll(self.now_ms());
+            self.place(closed);
+        }
+        if !self.carry.is_empty() || self.skipping {
+            self.shared.unparsable_lines.fetch_add(1, Ordering::Relaxed);
+        }
+        let closed = self.builder.close();
+        self.place(closed);
+        tracing::debug!(nudged = self.builder.nudged(), "samples ended");
+        Ok(())
+    }
+
+    /// Whether there is something to read; false when a frame is due before.
+    fn wait(&self, pipe: &File) -> io::Result<bool> {
+        let timeout = match self.builder.due_ms() {
+            Some(due_ms) => {
+                let wait_ms = (due_ms - self.now_ms()).max(0);
+                PollTimeout::try_from(wait_ms).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        };
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::Error::EINTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn take(&mut self, mut bytes: &[u8]) {
+        let now_ms = self.now_ms();
+        let mut lines = Counted::default();
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (head, tail) = bytes.split_at(end);
+            bytes = tail.get(1..).unwrap_or_default();
+            if self.skipping {
+                self.skipping = false;
+                lines.unparsable += 1;
+            } else if self.carry.is_empty() {
+                self.line(head, now_ms, &mut lines);
+            } else {
+                let mut carry = std::mem::take(&mut self.carry);
+                carry.extend_from_slice(head);
+                self.line(&carry, now_ms, &mut lines);
+                carry.clear();
+                self.carry = carry;
+            }
+        }
+        if !self.skipping {
+            self.carry.extend_from_slice(bytes);
+        }
+        if self.carry.len() > LINE_BYTES_MAX {
+            self.carry = Vec::new();
+            self.skipping = true;
+        }
+        self.shared.unparsable_lines.fetch_add(lines.unparsable, Ordering::Relaxed);
+    }
+
+    /// One line of k6's. Every sample comes by here once: whatever measures samples in the agent takes them here.
+    fn line(&mut self, line: &[u8], now_ms: i64, lines: &mut Counted) {
+        match decode(line) {
+            Ok(Line::Point(point)) if self.ship_samples => {
+                self.shared.emitted.fetch_add(1, Ordering::Relaxed);
+                let closed = self.builder.push(&point, now_ms);
+                self.place(closed);
+            }
+            Ok(Line::Point(_) | Line::Metric) => {}
+            Err(error) => {
+                lines.unparsable += 1;
+                tracing::debug!(
+                    error = crate::io::telemetry::chain(&error),
+                    "unparsable line of k6"
+                );
+            }
+        }
+    }
+
+    fn place(&mut self, closed: Option<Closed>) {
+        let Some(closed) = closed else { return };
+        let placed = self.shared.spool().push(closed);
+        match placed {
+            Ok(()) => self.shared.changed.notify_one(),
+            Err(overflow) => self.lose(overflow.to_string()),
+        }
+    }
+
+    fn lose(&self, text: String) {
+        let mut lost = self.shared.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if lost.is_none() {
+            tracing::error!(reason = text, "samples lost");
+            *lost = Some(text);
+        }
+        self.shared.changed.notify_one();
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.clock.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+#[derive(Default)]
+struct Counted {
+    unparsable: u64,
+}

@@ -1,0 +1,295 @@
+//! The agent's one loop: whatever happens goes to the machine, and what the machine says is done.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    child::{Group, K6},
+    intake::{Intake, Shared},
+    rest::Rest,
+    settings::{Exit, Settings},
+    uplink::{Event, Uplink},
+};
+use crate::{
+    core::{
+        agent::{
+            config::Config,
+            events::{Input, Now, Uninspected},
+            machine::Machine,
+            outbox::Outbox,
+        },
+        k6::{
+            args::{self, UserArgs},
+            environment::Environment,
+            version::Version,
+        },
+        samples::frame::{FrameBuilder, Limits},
+    },
+    io::{clock, link::Dialer},
+    wire::session::{ToAgent, to_agent::Message},
+};
+
+/// Inputs that wait for the loop.
+const INPUTS: usize = 64;
+/// Deadline of the aggregator's welcome.
+const WELCOME_MS: i64 = 10_000;
+/// Time that k6 has to be gone after it was killed.
+const KILLED: Duration = Duration::from_secs(5);
+
+/// Runs one agent to its end. `shutdown` is the order to stop: the pod is being deleted.
+pub async fn run(settings: Settings, dialer: Dialer, shutdown: CancellationToken) -> Exit {
+    match Agent::start(settings) {
+        Ok(agent) => agent.live(dialer, shutdown).await,
+        Err(error) => Exit::Failed(format!("the agent could not start: {error}")),
+    }
+}
+
+pub(super) struct Agent {
+    pub(super) settings: Settings,
+    pub(super) user: UserArgs,
+    pub(super) environment: Environment,
+    pub(super) k6: K6,
+    pub(super) began: Instant,
+    pub(super) machine: Machine,
+    pub(super) outbox: Outbox,
+    pub(super) shared: Arc<Shared>,
+    pub(super) intake: Intake,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) happened: mpsc::Receiver<Input>,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) version: Option<Version>,
+    pub(super) rest: Option<Rest>,
+    pub(super) group: Group,
+    pub(super) setup: Option<AbortHandle>,
+    pub(super) welcome_due_ms: i64,
+    pub(super) left: Option<Exit>,
+}
+
+impl Agent {
+    fn start(settings: Settings) -> std::io::Result<Self> {
+        let began = Instant::now();
+        let shared = Arc::new(Shared::new(settings.spool_bytes_max));
+        let (inputs, happened) = mpsc::channel(INPUTS);
+        let builder = FrameBuilder::new(settings.instance_id, Limits::default());
+        let ship = settings.ship_samples;
+        let intake =
+            Intake::open(&settings.work_dir, builder, ship, shared.clone(), inputs.clone())?;
+        // Only k6's own variables decide anything; the process inherits all of them.
+        let mut environment: Environment = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .filter(|(name, _)| name.starts_with("K6_"))
+            .collect();
+        environment.extend(settings.env.clone());
+        let checked = args::check(&settings.args);
+        let user = checked.clone().unwrap_or_default();
+        let config = Config {
+            run: settings.run.clone(),
+            instances: settings.instances,
+            instance_id: settings.instance_id,
+            incarnation: format!("{:x}-{:x}", std::process::id(), clock::unix_ns()),
+            born_unix_ns: clock::unix_ns(),
+            user: user.clone(),
+            environment: environment.clone(),
+            tags: settings.tags.clone(),
+            orphan_ms: settings.orphan_ms,
+            grace_ms: settings.grace_ms,
+        };
+        let k6 = K6 {
+            binary: settings.k6.clone(),
+            env: settings.env.clone(),
+            log_prefix: settings.log_prefix.clone(),
+        };
+        let now = Now { ms: 0, unix_ns: clock::unix_ns(), drained: true };
+        let mut agent = Self {
+            settings,
+            user,
+            environment,
+            k6,
+            began,
+            machine: Machine::new(config, now),
+            outbox: Outbox::default(),
+            shared,
+            intake,
+            inputs,
+            happened,
+            tasks: JoinSet::new(),
+            version: None,
+            rest: None,
+            group: Group::NONE,
+            setup: None,
+            welcome_due_ms: i64::MAX,
+            left: None,
+        };
+        match checked {
+            Ok(_) => agent.look_at_the_script(),
+            Err(error) => {
+                let error = Uninspected::InvalidSpec(error.to_string());
+                agent.handle(Input::Inspected(Err(error)));
+            }
+        }
+        Ok(agent)
+    }
+
+    async fn live(mut self, dialer: Dialer, shutdown: CancellationToken) -> Exit {
+        let mut uplink = Uplink::new(dialer);
+        let mut terminated = false;
+        loop {
+            if let Some(exit) = self.left.take() {
+                self.bury().await;
+                return exit;
+            }
+            let now_ms = self.now_ms();
+            let account = self.shared.account();
+            let wants_room =
+                self.outbox.has_next(&self.machine, &account, &self.shared.spool(), now_ms);
+            // With something to send it is room that is waited for, not time.
+            let send_due_ms = if wants_room { i64::MAX } else { self.outbox.due_ms() };
+            let wake_ms = self.machine.wake_ms().min(send_due_ms).min(self.welcome_due_ms);
+            let pause_ms = u64::try_from(wake_ms.saturating_sub(now_ms)).unwrap_or(0);
+            tokio::select! {
+                () = shutdown.cancelled(), if !terminated => {
+                    terminated = true;
+                    self.handle(Input::Terminate);
+                }
+                Some(input) = self.happened.recv() => self.take(input),
+                event = uplink.next(wants_room) => match event {
+                    Event::Dialled => {
+                        self.welcome_due_ms = now_ms + WELCOME_MS;
+                        self.outbox.dialled();
+                    }
+                    Event::Room => {
+                        let spool = &mut self.shared.spool();
+                        let message = self.outbox.next(&self.machine, &account, spool, now_ms);
+                        if let Some(message) = message {
+                            uplink.send(message);
+                        }
+                    }
+                    Event::Received(message) => {
+                        if self.receive(message) {
+                            uplink.welcomed();
+                        }
+                    }
+                    Event::Down => self.down(),
+                },
+                () = self.shared.changed.notified() => {
+                    if let Some(text) = self.shared.take_lost() {
+                        self.handle(Input::SamplesLost(text));
+                    }
+                }
+                () = sleep(Duration::from_millis(pause_ms)) => {
+                    if self.now_ms() >= self.welcome_due_ms {
+                        tracing::warn!("the aggregator gave no welcome");
+                        uplink.redial();
+                        self.down();
+                    }
+                    self.handle(Input::Tick);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match &input {
+            Input::Version(Ok(version)) => self.version = Some(version.clone()),
+            Input::Exited(exit) => {
+                self.group = Group::NONE;
+                tracing::info!(end = exit.describe(), "k6 ended");
+            }
+            _ => {}
+        }
+        self.handle(input);
+    }
+
+    /// Takes a message; answers whether it was the welcome.
+    fn receive(&mut self, message: ToAgent) -> bool {
+        match message.message {
+            Some(Message::Welcome(_)) => {
+                self.welcome_due_ms = i64::MAX;
+                self.outbox.welcomed();
+                tracing::info!(elapsed_ms = ms_since(self.began), "aggregator welcomed this agent");
+                self.handle(Input::SessionUp);
+                return true;
+            }
+            Some(Message::Ack(ack)) => {
+                self.shared.spool().ack(&ack);
+                self.handle(Input::Tick);
+            }
+            Some(message) => {
+                tracing::debug!(?message, "aggregator says");
+                if let Message::Refused(refused) = &message {
+                    tracing::warn!(reason = refused.message, "refused by the aggregator");
+                }
+                self.handle(Input::Message(message));
+            }
+            None => {}
+        }
+        false
+    }
+
+    fn down(&mut self) {
+        self.welcome_due_ms = i64::MAX;
+        if self.outbox.is_up() {
+            tracing::warn!("session with the aggregator is over; dialling again");
+        }
+        self.outbox.down();
+        self.handle(Input::SessionDown);
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        let before = self.machine.phase();
+        let drained = self.shared.spool().is_empty();
+        let now = Now { ms: self.now_ms(), unix_ns: clock::unix_ns(), drained };
+        for action in self.machine.handle(input, now) {
+            self.act(action);
+        }
+        let phase = self.machine.phase();
+        if phase != before {
+            let elapsed_ms = ms_since(self.began);
+            tracing::info!(phase = phase.as_str_name(), elapsed_ms, "agent's phase changed");
+        }
+    }
+
+    /// Leaves no k6 behind.
+    async fn bury(mut self) {
+        self.intake.close();
+        if self.group.is_none() {
+            self.tasks.abort_all();
+            return;
+        }
+        self.group.signal(Signal::SIGKILL);
+        let tasks = &mut self.tasks;
+        let gone = async { while tasks.join_next().await.is_some() {} };
+        let happened = &mut self.happened;
+        // Its end comes as an input; all other inputs are of no interest any more.
+        let told = async {
+            while let Some(input) = happened.recv().await {
+                if matches!(input, Input::Exited(_)) {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = gone => {}
+            () = told => {}
+            () = sleep(KILLED) => tracing::warn!("k6 is not gone though it was killed"),
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+pub(super) fn ms_since(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,255 @@
+//! An aggregator that does what a test tells it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    agent::{Exit, Settings, run, settings::SPOOL_BYTES_MAX},
+    core::plan::RunRef,
+    io::link::{AggregatorEnd, Dialer},
+    wire::session::{
+        Ack, AgentPhase, Finish, Frame, Goodbye, Hello, Outcome, OutputCounts, Report, RunSetup,
+        RunTeardown, SetupData, Start, Stop, ToAgent, ToAggregator, Welcome,
+        to_agent::Message as ToAgentMessage, to_aggregator::Message,
+    },
+};
+
+/// How long a test waits for anything before it fails. Nothing here takes more than a few seconds.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The k6 binary of the tests.
+pub(super) fn k6() -> PathBuf {
+    let named = std::env::var_os("WEIR_K6").map(PathBuf::from);
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|dir| dir.join("k6")).find(|file| file.is_file())
+    };
+    let found = named.filter(|file| file.is_file()).or_else(on_path);
+    found.expect(
+        "these tests need k6: set WEIR_K6 to it, for example to what `e2e/tools/get k6` prints",
+    )
+}
+
+/// One sample as it arrives.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sample {
+    pub(super) metric: String,
+    pub(super) dimensions: BTreeMap<String, String>,
+    pub(super) time_ns: i64,
+    pub(super) value: f64,
+}
+
+/// An agent, and the aggregator's side of its session.
+pub(super) struct Rig {
+    pub(super) dir: TempDir,
+    pub(super) agent: JoinHandle<Exit>,
+    pub(super) shutdown: CancellationToken,
+    dials: mpsc::Receiver<AggregatorEnd>,
+    session: Option<AggregatorEnd>,
+    /// Greetings, one for each session.
+    pub(super) hellos: Vec<Hello>,
+    pub(super) report: Report,
+    pub(super) phases: Vec<AgentPhase>,
+    pub(super) frames: BTreeMap<u64, Frame>,
+    pub(super) frames_received: usize,
+    pub(super) setups: Vec<Outcome>,
+    pub(super) teardowns: Vec<Outcome>,
+    /// Whether frames are acknowledged as they come.
+    pub(super) acknowledges: bool,
+}
+
+/// The settings of the only instance of a run of `script`, which is written into `dir`.
+pub(super) fn settings(dir: &Path, script: &str) -> Settings {
+    let path = dir.join("test.js");
+    std::fs::write(&path, script).unwrap();
+    Settings {
+        run: RunRef { namespace: "ns".into(), name: "checkout-1".into(), uid: "u".into() },
+        instances: 1,
+        instance_id: 1,
+        k6: k6(),
+        work_dir: dir.join("work"),
+        script: path.to_string_lossy().into_owned(),
+        tags: BTreeMap::new(),
+        args: vec!["--no-usage-report".to_owned(), "--quiet".to_owned()],
+        env: BTreeMap::new(),
+        ship_samples: true,
+        spool_bytes_max: SPOOL_BYTES_MAX,
+        orphan_ms: 60_000,
+        grace_ms: 20_000,
+        log_prefix: None,
+    }
+}
+
+impl Rig {
+    /// Starts an agent on `script`, with settings as `change` leaves them.
+    pub(super) fn start(script: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut settings = settings(dir.path(), script);
+        change(&mut settings);
+        let (dialed, dials) = mpsc::channel(4);
+        let shutdown = CancellationToken::new();
+        let agent = tokio::spawn(run(settings, Dialer::Local(dialed), shutdown.clone()));
+        Self {
+            dir,
+            agent,
+            shutdown,
+            dials,
+            session: None,
+            hellos: Vec::new(),
+            report: Report::default(),
+            phases: Vec::new(),
+            frames: BTreeMap::new(),
+            frames_received: 0,
+            setups: Vec::new(),
+            teardowns: Vec::new(),
+            acknowledges: true,
+        }
+    }
+
+    /// Takes what comes until `done` holds.
+    pub(super) async fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !done(self) {
+                self.step().await;
+            }
+        };
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(
+            waited.is_ok(),
+            "waited in vain until {what}; the last report was {:?}",
+            self.report
+        );
+    }
+
+    pub(super) async fn until_phase(&mut self, phase: AgentPhase) {
+        let reached = |rig: &Self| rig.report.phase() >= phase;
+        self.until(phase.as_str_name(), reached).await;
+    }
+
+    async fn step(&mut self) {
+        if self.session.is_none() {
+            let end = self.dials.recv().await.expect("the agent is gone");
+            self.session = Some(end);
+        }
+        let Some(session) = &mut self.session else { return };
+        match session.rx.recv().await {
+            Some(ToAggregator { message: Some(message) }) => self.take(message).await,
+            Some(_) => {}
+            None => self.session = None,
+        }
+    }
+
+    async fn take(&mut self, message: Message) {
+        match message {
+            Message::Hello(hello) => {
+                self.report = hello.report.clone().unwrap();
+                self.phases.push(self.report.phase());
+                self.hellos.push(hello);
+                self.send(ToAgentMessage::Welcome(Welcome {})).await;
+            }
+            Message::Report(report) => {
+                self.phases.push(report.phase());
+                self.report = report;
+            }
+            Message::Frame(frame) => {
+                self.frames_received += 1;
+                let seq = frame.seq;
+                if self.acknowledges {
+                    self.acknowledge(&frame).await;
+                }
+                if let Some(before) = self.frames.insert(seq, frame) {
+                    assert_eq!(before, self.frames[&seq], "a frame sent again is the same frame");
+                }
+            }
+            Message::Setup(outcome) => self.setups.push(outcome),
+            Message::Teardown(outcome) => self.teardowns.push(outcome),
+        }
+    }
+
+    pub(super) async fn acknowledge(&mut self, frame: &Frame) {
+        let stored = frame.value.len() as u64;
+        let counts = OutputCounts { name: "timestream".to_owned(), stored, ..Default::default() };
+        self.send(ToAgentMessage::Ack(Ack { seq: frame.seq, outputs: vec![counts] })).await;
+    }
+
+    pub(super) async fn send(&mut self, message: ToAgentMessage) {
+        if let Some(session) = &self.session {
+            drop(session.tx.send(ToAgent { message: Some(message) }).await);
+        }
+    }
+
+    /// Cuts the session; the next dial is answered.
+    pub(super) fn cut(&mut self) {
+        self.session = None;
+    }
+
+    /// Cuts the session, and answers no dial any more.
+    pub(super) fn forget(&mut self) {
+        self.session = None;
+        self.dials.close();
+    }
+
+    pub(super) async fn start_load(&mut self) {
+        self.send(ToAgentMessage::Start(Start {})).await;
+    }
+
+    pub(super) async fn stop(&mut self) {
+        self.send(ToAgentMessage::Stop(Stop { reason: "a test".to_owned() })).await;
+    }
+
+    pub(super) async fn run_setup(&mut self) {
+        self.send(ToAgentMessage::RunSetup(RunSetup {})).await;
+    }
+
+    pub(super) async fn give_setup_data(&mut self, data: &'static str) {
+        self.send(ToAgentMessage::SetupData(SetupData { data: data.into() })).await;
+    }
+
+    pub(super) async fn run_teardown(&mut self) {
+        self.send(ToAgentMessage::RunTeardown(RunTeardown {})).await;
+    }
+
+    /// Lets k6 go, waits for the last sample and its acknowledgement, and says goodbye.
+    pub(super) async fn finish(mut self) -> Ended {
+        self.send(ToAgentMessage::Finish(Finish {})).await;
+        self.until_phase(AgentPhase::Finished).await;
+        self.until("all is acknowledged", |rig| rig.report.acked == rig.report.emitted).await;
+        self.send(ToAgentMessage::Goodbye(Goodbye {})).await;
+        let exit = timeout(PATIENCE, self.agent).await.unwrap().unwrap();
+        let samples = self.frames.values().flat_map(expand).collect();
+        Ended { report: self.report, samples, exit }
+    }
+}
+
+/// What is left of an agent.
+pub(super) struct Ended {
+    pub(super) report: Report,
+    pub(super) samples: Vec<Sample>,
+    pub(super) exit: Exit,
+}
+
+impl Ended {
+    pub(super) fn of(&self, metric: &str) -> Vec<&Sample> {
+        self.samples.iter().filter(|sample| sample.metric == metric).collect()
+    }
+}
+
+fn expand(frame: &Frame) -> Vec<Sample> {
+    let text = |index: u32| frame.strings[index as usize].clone();
+    let mut time_ns = frame.base_time_ns;
+    let samples = frame.sample_series.iter().enumerate().map(|(at, index)| {
+        let series = &frame.series[*index as usize];
+        time_ns += frame.time_delta_ns[at];
+        let pairs = series.dimensions.chunks(2).map(|pair| (text(pair[0]), text(pair[1])));
+        let dimensions = pairs.collect();
+        Sample { metric: text(series.metric), dimensions, time_ns, value: frame.value[at] }
+    });
+    samples.collect()
+}

@@ -1,0 +1,119 @@
+//! The session with the aggregator: dialled again whenever it is over.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    pin::Pin,
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    io::{
+        link::{AgentEnd, Dialer},
+        telemetry,
+    },
+    wire::session::{ToAgent, ToAggregator, to_aggregator::Message},
+};
+
+/// Longest pause before the first dial after a session; doubled for each dial that fails.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// Longest pause between two dials.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Deadline of one dial.
+const DIAL: Duration = Duration::from_secs(5);
+
+type Dial = Pin<Box<dyn Future<Output = Option<AgentEnd>> + Send>>;
+
+/// The link to the aggregator.
+pub(super) struct Uplink {
+    dialer: Dialer,
+    state: State,
+    failed_dials: u32,
+}
+
+enum State {
+    Dialling(Dial),
+    Up(AgentEnd),
+}
+
+/// What happened on the link.
+pub(super) enum Event {
+    /// A session was dialled.
+    Dialled,
+    /// The aggregator said something.
+    Received(ToAgent),
+    /// There is room for a message.
+    Room,
+    /// The session is over; the next is being dialled.
+    Down,
+}
+
+impl Uplink {
+    /// Dials at once.
+    pub(super) fn new(dialer: Dialer) -> Self {
+        let state = State::Dialling(dial(dialer.clone(), Duration::ZERO));
+        Self { dialer, state, failed_dials: 0 }
+    }
+
+    /// What happens next. `wants_room`: there is a message to send.
+    pub(super) async fn next(&mut self, wants_room: bool) -> Event {
+        if let State::Dialling(dialling) = &mut self.state {
+            if let Some(end) = dialling.await {
+                self.state = State::Up(end);
+                return Event::Dialled;
+            }
+            self.failed_dials += 1;
+            self.redial();
+            return Event::Down;
+        }
+        let State::Up(AgentEnd { tx, rx }) = &mut self.state else { return Event::Down };
+        let event = tokio::select! {
+            message = rx.recv() => message.map(Event::Received),
+            room = tx.reserve(), if wants_room => room.ok().map(|_| Event::Room),
+        };
+        if event.is_none() {
+            self.redial();
+        }
+        event.unwrap_or(Event::Down)
+    }
+
+    /// Sends a message into the room that [`Event::Room`] told of: nobody else sends into this session.
+    pub(super) fn send(&self, message: Message) {
+        if let State::Up(end) = &self.state {
+            // A session that closed in between is noticed by the next wait, and all is sent again in the next one.
+            drop(end.tx.try_send(ToAggregator { message: Some(message) }));
+        }
+    }
+
+    /// The aggregator welcomed this agent: the next dial starts from the shortest pause.
+    pub(super) const fn welcomed(&mut self) {
+        self.failed_dials = 0;
+    }
+
+    /// Gives up the session, if there is one, and dials anew.
+    pub(super) fn redial(&mut self) {
+        let longest = PAUSE_FIRST.saturating_mul(1 << self.failed_dials.min(10)).min(PAUSE_MAX);
+        // Full jitter: agents that lost the same aggregator must not come back all at once.
+        let share = RandomState::new().hash_one(0_u8) % 1000;
+        let pause = longest.mul_f64(f64::from(u32::try_from(share).unwrap_or(0)) / 1000.0);
+        self.state = State::Dialling(dial(self.dialer.clone(), pause));
+    }
+}
+
+fn dial(dialer: Dialer, pause: Duration) -> Dial {
+    Box::pin(async move {
+        sleep(pause).await;
+        match timeout(DIAL, dialer.dial()).await {
+            Ok(Ok(end)) => Some(end),
+            Ok(Err(error)) => {
+                tracing::debug!(error = telemetry::chain(&error), "aggregator not reached");
+                None
+            }
+            Err(_) => {
+                tracing::debug!("aggregator did not answer the dial");
+                None
+            }
+        }
+    })
+}

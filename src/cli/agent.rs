@@ -1,0 +1,127 @@
+//! `weir agent`: PID 1 of the k6 container in each runner pod.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    agent::{self, Exit, Settings, reaper, settings::SPOOL_BYTES_MAX},
+    core::plan::RunRef,
+    io::{
+        link::{Dialer, GrpcDialer},
+        shutdown, telemetry,
+    },
+};
+
+/// Arguments of `weir agent`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run, as namespace/name/uid
+    #[arg(long, value_name = "NS/NAME/UID")]
+    run: RunRef,
+    /// Number of k6 instances of the run
+    #[arg(long, value_name = "N")]
+    instances: u32,
+    /// Index of this instance, from 0, as the Job counts
+    #[arg(long, value_name = "I", env = "JOB_COMPLETION_INDEX")]
+    instance_index: u32,
+    /// Where the aggregator listens, such as https://checkout-1.default.svc:7465
+    #[arg(long, value_name = "URL")]
+    endpoint: String,
+    /// PEM file of the authority that signed the aggregator's certificate
+    #[arg(long, value_name = "FILE")]
+    ca_file: PathBuf,
+    /// File with the token that proves an agent of this run
+    #[arg(long, value_name = "FILE")]
+    token_file: PathBuf,
+    /// Folder for this agent's own files
+    #[arg(long, value_name = "DIR")]
+    work_dir: PathBuf,
+    /// The script or archive
+    #[arg(long, value_name = "PATH")]
+    script: String,
+    /// The k6 binary
+    #[arg(long, value_name = "PATH", default_value = "k6")]
+    k6: PathBuf,
+    /// Tag on every sample
+    #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_tag)]
+    tags: Vec<(String, String)>,
+    /// Ship samples: an output wants them
+    #[arg(long)]
+    ship_samples: bool,
+    /// Give up after this many seconds without the aggregator
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    orphan_seconds: u32,
+    /// Be gone within this many seconds after SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value_t = 25)]
+    grace_seconds: u32,
+    /// Arguments of `k6 run`
+    #[arg(last = true, value_name = "K6_ARGS")]
+    passed: Vec<String>,
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not of the form name=value")),
+    }
+}
+
+impl Args {
+    pub(super) fn run(self) -> anyhow::Result<u8> {
+        telemetry::init();
+        let dialer = Dialer::Grpc(Arc::new(GrpcDialer {
+            endpoint: self.endpoint.clone(),
+            ca_pem: read(&self.ca_file)?,
+            token: read(&self.token_file)?.trim().to_owned(),
+        }));
+        let settings = self.settings()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        let exit = runtime.block_on(async {
+            let shutdown = shutdown::on_signal().context("listen for signals")?;
+            tokio::spawn(reaper::reap());
+            anyhow::Ok(agent::run(settings, dialer, shutdown).await)
+        })?;
+        // Not waited for: a task that still copies a log must not keep the pod.
+        runtime.shutdown_background();
+        match &exit {
+            Exit::HandedOver => tracing::info!("all is handed over"),
+            Exit::Failed(reason) => tracing::error!(reason, "not all could be handed over"),
+        }
+        Ok(exit.code())
+    }
+
+    fn settings(self) -> anyhow::Result<Settings> {
+        if self.instance_index >= self.instances {
+            bail!(
+                "--instance-index {} is not below --instances {}",
+                self.instance_index,
+                self.instances
+            );
+        }
+        Ok(Settings {
+            run: self.run,
+            instances: self.instances,
+            instance_id: self.instance_index + 1,
+            k6: self.k6,
+            work_dir: self.work_dir,
+            script: self.script,
+            tags: self.tags.into_iter().collect(),
+            args: self.passed,
+            env: BTreeMap::new(),
+            ship_samples: self.ship_samples,
+            spool_bytes_max: SPOOL_BYTES_MAX,
+            orphan_ms: i64::from(self.orphan_seconds) * 1000,
+            grace_ms: i64::from(self.grace_seconds) * 1000,
+            log_prefix: None,
+        })
+    }
+}
+
+fn read(path: &std::path::Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+}

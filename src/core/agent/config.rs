@@ -1,0 +1,33 @@
+//! What an agent knows when it starts.
+
+use std::collections::BTreeMap;
+
+use crate::core::{
+    k6::{args::UserArgs, environment::Environment},
+    plan::RunRef,
+};
+
+/// What an agent knows when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The run.
+    pub run: RunRef,
+    /// Number of k6 instances.
+    pub instances: u32,
+    /// This instance, from 1.
+    pub instance_id: u32,
+    /// Tells this agent process from another of the same instance.
+    pub incarnation: String,
+    /// Unix time in nanoseconds when this agent process began.
+    pub born_unix_ns: i64,
+    /// The user's arguments for `k6 run`.
+    pub user: UserArgs,
+    /// The environment that k6 will see.
+    pub environment: Environment,
+    /// `spec.tags`.
+    pub tags: BTreeMap<String, String>,
+    /// Time without a session after which the agent gives up.
+    pub orphan_ms: i64,
+    /// Time from the order to stop (SIGTERM) until the process must be gone.
+    pub grace_ms: i64,
+}

@@ -1,0 +1,516 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    core::{
+        agent::{events::Uninspected, report::Account},
+        k6::{
+            args::UserArgs,
+            environment::Environment,
+            exit::Exit,
+            rest::{Stage, Status},
+        },
+        plan::RunRef,
+    },
+    wire::session::{
+        Finish, Goodbye, Refused, Report, RunSetup, RunTeardown, SetupData, Start, Stop, Welcome,
+        to_aggregator::Message as ToAggregator,
+    },
+};
+
+const ORPHAN_MS: i64 = 120_000;
+const GRACE_MS: i64 = 25_000;
+
+/// A machine, and the time it lives in.
+struct Life {
+    machine: Machine,
+    now: Now,
+}
+
+fn config() -> Config {
+    Config {
+        run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
+        instances: 2,
+        instance_id: 1,
+        incarnation: "i".to_owned(),
+        born_unix_ns: 7,
+        user: UserArgs::default(),
+        environment: Environment::new(),
+        tags: BTreeMap::new(),
+        orphan_ms: ORPHAN_MS,
+        grace_ms: GRACE_MS,
+    }
+}
+
+fn options() -> Options {
+    Options {
+        max_vus: 4,
+        total_duration_ms: 10_000,
+        setup_timeout_ms: 60_000,
+        teardown_timeout_ms: 30_000,
+        ..Options::default()
+    }
+}
+
+fn exit(code: i32) -> Exit {
+    Exit { code, signal: None, oom_killed: false, error: None }
+}
+
+fn version() -> Input {
+    Input::Version(Ok(Version::parse("k6 v2.2.0")))
+}
+
+fn status(stage: Stage) -> Input {
+    Input::Status(Some(Status { stage, vus: 3 }))
+}
+
+fn start() -> Input {
+    Input::Message(FromAggregator::Start(Start {}))
+}
+
+fn stop() -> Input {
+    Input::Message(FromAggregator::Stop(Stop { reason: "enough".to_owned() }))
+}
+
+fn run_setup() -> Input {
+    Input::Message(FromAggregator::RunSetup(RunSetup {}))
+}
+
+fn setup_data() -> Input {
+    Input::Message(FromAggregator::SetupData(SetupData { data: "{}".into() }))
+}
+
+fn run_teardown() -> Input {
+    Input::Message(FromAggregator::RunTeardown(RunTeardown {}))
+}
+
+fn finish() -> Input {
+    Input::Message(FromAggregator::Finish(Finish {}))
+}
+
+fn goodbye() -> Input {
+    Input::Message(FromAggregator::Goodbye(Goodbye {}))
+}
+
+impl Life {
+    fn new() -> Self {
+        let now = Now { ms: 0, unix_ns: 1_000, drained: true };
+        Self { machine: Machine::new(config(), now), now }
+    }
+
+    /// A life up to the moment at which all VUs are initialised.
+    fn ready() -> Self {
+        let mut life = Self::new();
+        life.says(Input::SessionUp);
+        life.says(version());
+        life.says(Input::Inspected(Ok(options())));
+        life.says(status(Stage::Paused));
+        assert_eq!(life.machine.phase(), AgentPhase::Ready);
+        life
+    }
+
+    fn running() -> Self {
+        let mut life = Self::ready();
+        assert_eq!(life.says(start()), [Action::Resume]);
+        life.says(Input::Resumed(Ok(())));
+        assert_eq!(life.machine.phase(), AgentPhase::Running);
+        life
+    }
+
+    fn ended() -> Self {
+        let mut life = Self::running();
+        life.says(status(Stage::Ended));
+        assert_eq!(life.machine.phase(), AgentPhase::Ended);
+        life
+    }
+
+    /// What the machine wants done, polls aside.
+    fn says(&mut self, input: Input) -> Vec<Action> {
+        let mut actions = self.machine.handle(input, self.now);
+        actions.retain(|action| *action != Action::Poll);
+        actions
+    }
+
+    fn after(&mut self, ms: i64) -> Vec<Action> {
+        self.now.ms += ms;
+        self.now.unix_ns += ms * 1_000_000;
+        self.says(Input::Tick)
+    }
+
+    fn report(&self) -> Report {
+        self.machine.report(&Account::default())
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.report().failure.map(|failure| failure.reason)
+    }
+}
+
+#[test]
+fn a_life_goes_from_the_script_to_the_goodbye() {
+    let mut life = Life::new();
+    life.says(Input::SessionUp);
+    assert!(life.says(Input::Inspected(Ok(options()))).is_empty(), "k6 waits for its version");
+    let tags = BTreeMap::from([
+        ("instance_id".to_owned(), "1".to_owned()),
+        ("testid".to_owned(), "r-1".to_owned()),
+    ]);
+    assert_eq!(life.says(version()), [Action::StartK6(tags)]);
+    assert_eq!(life.report().requirements, None, "requirements come with READY");
+    life.says(status(Stage::Initialising));
+    assert_eq!(life.machine.phase(), AgentPhase::Preparing);
+    life.says(status(Stage::Paused));
+    assert_eq!(life.report().requirements.unwrap().max_vus, 4);
+
+    assert_eq!(life.says(run_setup()), [Action::RunSetup { timeout_ms: 70_000 }]);
+    let data = Bytes::from_static(b"{\"a\":1}");
+    let answer = life.says(Input::SetupRan(Ok(Some(data.clone()))));
+    let wanted = Outcome { ok: true, data: Some(data), failure: None };
+    assert_eq!(answer, [Action::Send(ToAggregator::Setup(wanted))]);
+    assert_eq!(life.says(setup_data()), [Action::SetSetupData("{}".into())]);
+    assert!(life.says(start()).is_empty(), "the start waits for the data");
+    assert_eq!(life.says(Input::SetupDataSet(Ok(()))), [Action::Resume]);
+    assert_eq!(life.machine.phase(), AgentPhase::Starting);
+    assert_eq!(life.report().started_unix_ns, 1_000);
+    life.says(Input::Resumed(Ok(())));
+    life.says(status(Stage::Running));
+    assert_eq!((life.machine.phase(), life.report().vus), (AgentPhase::Running, 3));
+    life.after(10_000);
+    life.says(status(Stage::Ended));
+    assert_eq!(life.machine.phase(), AgentPhase::Ended);
+    assert_eq!(life.report().ended_unix_ns, 10_000_001_000);
+
+    assert_eq!(life.says(run_teardown()), [Action::RunTeardown { timeout_ms: 40_000 }]);
+    assert!(life.says(finish()).is_empty(), "k6 stays for its teardown");
+    let actions = life.says(Input::TeardownRan(Ok(())));
+    assert_eq!(actions.last(), Some(&Action::Push(Push::Interrupt)));
+    assert_eq!(life.says(Input::Exited(exit(0))), [Action::CloseSamples]);
+    assert_eq!(life.machine.phase(), AgentPhase::Ended, "samples are still read");
+    assert_eq!(life.report().k6_exit_code, None);
+    life.says(Input::SamplesEnded);
+    assert_eq!(life.machine.phase(), AgentPhase::Finished);
+    assert_eq!((life.report().k6_exit_code, life.report().failure), (Some(0), None));
+    assert_eq!(life.says(goodbye()), [Action::Leave(Leave::HandedOver)]);
+}
+
+#[test]
+fn a_start_that_comes_early_is_kept() {
+    let mut life = Life::new();
+    life.says(start());
+    life.says(version());
+    life.says(Input::Inspected(Ok(options())));
+    assert_eq!(life.says(status(Stage::Paused)), [Action::Resume]);
+    assert!(life.says(start()).is_empty(), "a second start changes nothing");
+}
+
+#[test]
+fn an_answer_is_said_again_in_a_new_session_and_when_asked_again() {
+    let mut life = Life::ready();
+    life.says(run_setup());
+    let answer = life.says(Input::SetupRan(Ok(None)));
+    assert_eq!(answer.len(), 1);
+    assert_eq!(life.says(run_setup()), answer);
+    life.says(Input::SessionDown);
+    assert_eq!(life.says(Input::SessionUp), answer);
+    let hello = life.machine.hello(&Account::default());
+    assert_eq!(hello.setup_data, Some(Bytes::new()), "setup ran, and returned nothing");
+}
+
+#[test]
+fn setup_data_that_no_message_can_carry_is_a_failure_of_setup() {
+    let mut life = Life::ready();
+    life.says(run_setup());
+    let answer = life.says(Input::SetupRan(Ok(Some(vec![b'1'; 5 << 20].into()))));
+    let [Action::Send(ToAggregator::Setup(outcome))] = &answer[..] else { panic!("{answer:?}") };
+    assert_eq!(outcome.failure.as_ref().unwrap().reason, "SetupFailed");
+    assert_eq!(life.machine.hello(&Account::default()).setup_data, None);
+}
+
+#[test]
+fn a_stop_has_its_way_at_every_stage() {
+    let mut life = Life::new();
+    assert_eq!(life.says(stop()), [Action::CloseSamples], "k6 is never started");
+    assert!(life.says(version()).is_empty());
+    assert!(life.says(Input::Inspected(Ok(options()))).is_empty());
+    life.says(Input::SamplesEnded);
+    assert_eq!((life.machine.phase(), life.reason()), (AgentPhase::Finished, None));
+
+    let mut life = Life::new();
+    life.says(version());
+    life.says(Input::Inspected(Ok(options())));
+    let wanted = [Action::Push(Push::Interrupt)];
+    assert_eq!(life.says(stop()), wanted, "a k6 that initialises does not linger");
+    assert!(life.says(stop()).is_empty());
+    life.says(Input::Exited(exit(105)));
+    assert_eq!((life.machine.phase(), life.reason()), (AgentPhase::Ended, None));
+
+    let mut life = Life::ready();
+    assert_eq!(life.says(stop()), [Action::Push(Push::Rest)]);
+    assert!(life.says(start()).is_empty(), "nothing starts after a stop");
+    life.says(status(Stage::Interrupted));
+    assert_eq!((life.machine.phase(), life.reason()), (AgentPhase::Ended, None));
+
+    let mut life = Life::ready();
+    life.says(run_setup());
+    assert_eq!(life.says(stop()), [Action::CancelSetup, Action::Push(Push::Rest)]);
+    let answer = life.says(Input::SetupRan(Err("broken off".to_owned())));
+    let [Action::Send(ToAggregator::Setup(outcome))] = &answer[..] else { panic!("{answer:?}") };
+    assert_eq!(outcome.failure.as_ref().unwrap().reason, "Stopped");
+
+    let mut life = Life::running();
+    assert_eq!(life.says(stop()), [Action::Push(Push::Rest)]);
+    life.says(status(Stage::Interrupted));
+    life.says(finish());
+    life.says(Input::Exited(exit(103)));
+    life.says(Input::SamplesEnded);
+    assert_eq!((life.machine.phase(), life.reason()), (AgentPhase::Finished, None));
+
+    let mut life = Life::ended();
+    assert!(life.says(stop()).is_empty());
+}
+
+#[test]
+fn a_k6_that_does_not_stop_is_pushed_harder() {
+    let mut life = Life::running();
+    life.says(stop());
+    assert_eq!(life.after(30_000), [Action::Push(Push::Interrupt)]);
+    assert_eq!(life.after(60_000), [Action::Push(Push::Interrupt)]);
+    assert_eq!(life.after(5_000), [Action::Push(Push::Kill)]);
+    life.says(Input::Exited(Exit { code: 137, signal: Some(9), oom_killed: false, error: None }));
+    assert_eq!(life.reason(), None, "it was Weir that killed it");
+}
+
+#[test]
+fn a_load_past_its_longest_time_is_stopped() {
+    let mut life = Life::running();
+    assert!(life.after(69_999).is_empty());
+    assert_eq!(life.after(1), [Action::Push(Push::Rest)]);
+    assert_eq!(life.reason().unwrap(), "DeadlineExceeded");
+}
+
+#[test]
+fn an_abort_is_told_at_once_and_made_exact_by_the_exit_code() {
+    let mut life = Life::running();
+    life.says(status(Stage::Interrupted));
+    assert_eq!(
+        (life.machine.phase(), life.reason().unwrap()),
+        (AgentPhase::Ended, "Aborted".into())
+    );
+    life.says(finish());
+    let error = Some("Error: boom".to_owned());
+    life.says(Input::Exited(Exit { code: 107, signal: None, oom_killed: false, error }));
+    let failure = life.report().failure.unwrap();
+    assert_eq!((failure.reason.as_str(), failure.exit_code), ("ScriptFailed", Some(107)));
+    assert!(failure.message.contains("Error: boom"));
+}
+
+#[test]
+fn the_first_failure_stays() {
+    let mut life = Life::running();
+    life.says(Input::SamplesLost("the spool is full".to_owned()));
+    life.says(Input::Exited(exit(107)));
+    assert_eq!(life.reason().unwrap(), "OutputFailed");
+}
+
+#[test]
+fn a_taken_port_is_tried_again_a_bounded_number_of_times() {
+    let mut life = Life::new();
+    life.says(version());
+    let started = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::StartK6(_)));
+    assert!(started(&life.says(Input::Inspected(Ok(options())))));
+    for _ in 0..3 {
+        assert!(started(&life.says(Input::Exited(exit(106)))));
+    }
+    assert_eq!(life.says(Input::Exited(exit(106))), [Action::CloseSamples]);
+    assert_eq!(life.reason().unwrap(), "ScriptFailed");
+}
+
+#[test]
+fn what_cannot_run_is_refused_before_k6_starts() {
+    let refused = |input: Input| {
+        let mut life = Life::new();
+        life.says(version());
+        assert_eq!(life.says(input), [Action::CloseSamples]);
+        life.says(Input::SamplesEnded);
+        assert_eq!(life.machine.phase(), AgentPhase::Finished);
+        life.report().failure.unwrap()
+    };
+    let segmented = Options { segmented: true, ..options() };
+    assert_eq!(refused(Input::Inspected(Ok(segmented))).reason, "InvalidSpec");
+    let few = refused(Input::Inspected(Ok(Options { max_vus: 1, ..options() })));
+    assert!(few.message.starts_with("spec.parallelism is 2 but the script has only 1 VUs"));
+    let tags = BTreeMap::from([("a=b".to_owned(), "c".to_owned())]);
+    assert_eq!(refused(Input::Inspected(Ok(Options { tags, ..options() }))).reason, "InvalidSpec");
+    let failed = refused(Input::Inspected(Err(Uninspected::Failed(exit(107)))));
+    assert_eq!((failed.reason.as_str(), failed.exit_code), ("ScriptFailed", Some(107)));
+    let broken = Uninspected::Broken("no options".to_owned());
+    assert_eq!(refused(Input::Inspected(Err(broken))).reason, "ScriptFailed");
+    let invalid = Uninspected::InvalidSpec("--paused".to_owned());
+    assert_eq!(refused(Input::Inspected(Err(invalid))).reason, "InvalidSpec");
+    assert_eq!(refused(Input::Version(Err("no k6".to_owned()))).reason, "InvalidSpec");
+}
+
+#[test]
+fn without_a_session_the_agent_gives_up_after_its_time() {
+    let mut life = Life::running();
+    life.says(Input::SessionDown);
+    assert!(life.after(69_000).is_empty());
+    life.says(Input::SessionUp);
+    life.says(status(Stage::Ended));
+    life.says(Input::SessionDown);
+    assert!(life.after(ORPHAN_MS - 1).is_empty());
+    assert_eq!(life.after(1), [Action::Push(Push::Interrupt)]);
+    life.says(Input::Exited(exit(0)));
+    let actions = life.says(Input::SamplesEnded);
+    assert!(matches!(&actions[..], [Action::Leave(Leave::Failed(_))]), "{actions:?}");
+}
+
+#[test]
+fn an_orphan_whose_k6_does_not_end_leaves_all_the_same() {
+    let mut life = Life::running();
+    life.says(Input::SessionDown);
+    life.after(ORPHAN_MS);
+    let actions = life.after(10_000);
+    assert!(matches!(&actions[..], [Action::Push(Push::Kill), Action::Leave(Leave::Failed(_))]));
+}
+
+#[test]
+fn an_orphan_that_has_nothing_left_to_hand_over_is_content() {
+    let mut life = Life::ended();
+    life.says(finish());
+    life.says(Input::Exited(exit(0)));
+    life.says(Input::SamplesEnded);
+    life.says(Input::SessionDown);
+    assert_eq!(life.after(ORPHAN_MS), [Action::Leave(Leave::HandedOver)]);
+}
+
+#[test]
+fn an_order_to_stop_hands_over_within_the_grace() {
+    let mut life = Life::running();
+    assert_eq!(life.says(Input::Terminate), [Action::Push(Push::Rest)]);
+    assert_eq!(life.reason().unwrap(), "RunnersLost");
+    assert_eq!(life.says(status(Stage::Interrupted)), [Action::Push(Push::Interrupt)]);
+    life.says(Input::Exited(exit(103)));
+    life.now.drained = false;
+    life.says(Input::SamplesEnded);
+    assert!(life.after(500).is_empty(), "samples are not acknowledged yet");
+    life.now.drained = true;
+    assert_eq!(life.says(Input::Tick), [Action::Leave(Leave::HandedOver)]);
+
+    let mut life = Life::running();
+    life.says(Input::Terminate);
+    let actions = life.after(GRACE_MS);
+    assert!(matches!(&actions[..], [Action::Push(Push::Kill), Action::Leave(Leave::Failed(_))]));
+}
+
+#[test]
+fn an_order_to_stop_before_the_start_is_no_failure_of_the_run() {
+    let mut life = Life::ready();
+    let actions = life.says(Input::Terminate);
+    assert!(matches!(&actions[..], [Action::Push(Push::Kill), Action::Leave(Leave::Failed(_))]));
+    assert_eq!(life.reason(), None);
+}
+
+#[test]
+fn a_refused_agent_leaves_content() {
+    let mut life = Life::ready();
+    let refused = Input::Message(FromAggregator::Refused(Refused { message: String::new() }));
+    let wanted = [Action::Push(Push::Kill), Action::Leave(Leave::HandedOver)];
+    assert_eq!(life.says(refused), wanted);
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let stage = prop_oneof![
+        Just(Stage::Initialising),
+        Just(Stage::Paused),
+        Just(Stage::Running),
+        Just(Stage::Ended),
+        Just(Stage::Interrupted),
+        Just(Stage::MarkedAsFailed),
+    ];
+    let inputs = vec![
+        version(),
+        Input::Version(Err("none".to_owned())),
+        Input::Inspected(Ok(options())),
+        Input::Inspected(Err(Uninspected::Failed(exit(107)))),
+        Input::Status(None),
+        Input::SetupRan(Ok(None)),
+        Input::SetupRan(Err("e".to_owned())),
+        Input::SetupDataSet(Ok(())),
+        Input::SetupDataSet(Err("e".to_owned())),
+        Input::Resumed(Ok(())),
+        Input::Resumed(Err("e".to_owned())),
+        Input::TeardownRan(Ok(())),
+        Input::SamplesEnded,
+        Input::SamplesLost("e".to_owned()),
+        Input::SessionUp,
+        Input::SessionDown,
+        Input::Terminate,
+        Input::Tick,
+        start(),
+        stop(),
+        run_setup(),
+        setup_data(),
+        run_teardown(),
+        finish(),
+        goodbye(),
+        Input::Message(FromAggregator::Welcome(Welcome {})),
+    ];
+    prop_oneof![
+        4 => prop::sample::select(inputs),
+        3 => stage.prop_map(status),
+        1 => prop::sample::select(vec![0, 103, 106, 107, 255]).prop_map(|c| Input::Exited(exit(c))),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_life_goes_one_way(
+        inputs in prop::collection::vec((any_input(), 0_i64..40_000), 0..60),
+        ready in any::<bool>(),
+    ) {
+        let mut life = if ready { Life::ready() } else { Life::new() };
+        let mut phase = life.machine.phase();
+        let mut seen = BTreeMap::new();
+        for (input, ms) in inputs {
+            life.now.ms += ms;
+            life.now.unix_ns += ms * 1_000_000;
+            for action in life.machine.handle(input, life.now) {
+                prop_assert!(!seen.contains_key("leave"), "{action:?} after leaving");
+                let name = match action {
+                    Action::Resume => "resume",
+                    Action::RunSetup { .. } => "setup",
+                    Action::RunTeardown { .. } => "teardown",
+                    Action::Leave(_) => "leave",
+                    _ => continue,
+                };
+                *seen.entry(name).or_insert(0) += 1;
+            }
+            prop_assert!(seen.values().all(|times| *times == 1), "{seen:?}");
+            prop_assert!(life.machine.phase() >= phase, "{:?} after {phase:?}", life.machine.phase());
+            phase = life.machine.phase();
+        }
+    }
+
+    #[test]
+    fn a_tick_is_never_asked_for_twice_at_the_same_time(
+        inputs in prop::collection::vec((any_input(), 0_i64..40_000), 0..40),
+    ) {
+        let mut life = Life::ready();
+        for (input, ms) in inputs {
+            life.now.ms += ms;
+            let left = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::Leave(_)));
+            if left(&life.machine.handle(input, life.now)) {
+                return Ok(());
+            }
+            for _ in 0..3 {
+                if life.machine.wake_ms() <= life.now.ms && left(&life.machine.handle(Input::Tick, life.now)) {
+                    return Ok(());
+                }
+            }
+            prop_assert!(life.machine.wake_ms() > life.now.ms, "{:?}", life.machine);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What an agent sends next in a session: greeting, answers, reports, frames.
+
+use std::collections::VecDeque;
+
+use super::{machine::Machine, report::Account};
+use crate::{
+    core::samples::spool::Spool,
+    wire::session::{Report, to_aggregator::Message},
+};
+
+/// Frames that may wait for their acknowledgement in one session.
+const WINDOW: usize = 16;
+/// Time between two reports when nothing but counts has changed.
+const REPORT_MS: i64 = 1000;
+/// Time that the first greeting waits for k6's version: it is told once in a session, and comes in milliseconds.
+const GREET_MS: i64 = 1000;
+/// Answers that wait to be sent: one for setup, one for teardown, each at most twice.
+const ANSWERS_MAX: usize = 4;
+
+/// Where the session stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// No session.
+    #[default]
+    Down,
+    /// Dialled; the greeting is to be sent.
+    Dialled,
+    /// Greeted; the aggregator has not answered.
+    Greeted,
+    /// Welcomed.
+    Up,
+}
+
+/// What is to be sent, in the order in which it matters.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    stage: Stage,
+    answers: VecDeque<Message>,
+    said: Option<Report>,
+    said_ms: i64,
+}
+
+impl Outbox {
+    /// A session was dialled.
+    pub fn dialled(&mut self) {
+        *self = Self { stage: Stage::Dialled, ..Self::default() };
+    }
+
+    /// The aggregator welcomed this agent.
+    pub const fn welcomed(&mut self) {
+        self.stage = Stage::Up;
+    }
+
+    /// The session is over.
+    pub fn down(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the aggregator has welcomed this agent.
+    pub fn is_up(&self) -> bool {
+        self.stage == Stage::Up
+    }
+
+    /// Takes an answer. Without a session it is dropped: the machine repeats it in the next.
+    pub fn answer(&mut self, message: Message) {
+        if self.is_up() && self.answers.len() < ANSWERS_MAX {
+            self.answers.push_back(message);
+        }
+    }
+
+    /// Whether [`next`](Self::next) has something.
+    pub fn has_next(
+        &self,
+        machine: &Machine,
+        account: &Account,
+        spool: &Spool,
+        now_ms: i64,
+    ) -> bool {
+        match self.stage {
+            Stage::Down | Stage::Greeted => false,
+            Stage::Dialled => machine.knows_k6() || now_ms >= GREET_MS,
+            Stage::Up => {
+                !self.answers.is_empty()
+                    || self.report_is_due(&machine.report(account), now_ms)
+                    || spool.has_next(WINDOW)
+            }
+        }
+    }
+
+    /// The next message.
+    pub fn next(
+        &mut self,
+        machine: &Machine,
+        account: &Account,
+        spool: &mut Spool,
+        now_ms: i64,
+    ) -> Option<Message> {
+        match self.stage {
+            Stage::Down | Stage::Greeted => None,
+            Stage::Dialled => {
+                self.stage = Stage::Greeted;
+                spool.rewind();
+                Some(Message::Hello(machine.hello(account)))
+            }
+            Stage::Up => self.next_of_session(machine.report(account), spool, now_ms),
+        }
+    }
+
+    /// When there will be something to send though nothing happens; `i64::MAX` for never. Times count from the
+    /// agent's start.
+    pub fn due_ms(&self) -> i64 {
+        match self.stage {
+            Stage::Up => self.said_ms + REPORT_MS,
+            Stage::Dialled => GREET_MS,
+            Stage::Down | Stage::Greeted => i64::MAX,
+        }
+    }
+
+    fn next_of_session(
+        &mut self,
+        report: Report,
+        spool: &mut Spool,
+        now_ms: i64,
+    ) -> Option<Message> {
+        if let Some(answer) = self.answers.pop_front() {
+            return Some(answer);
+        }
+        if self.report_is_due(&report, now_ms) {
+            self.said = Some(report.clone());
+            self.said_ms = now_ms;
+            return Some(Message::Report(report));
+        }
+        spool.next(WINDOW).map(Message::Frame)
+    }
+
+    /// A change of state is told at once; counts are when all of them are final, and once a second otherwise.
+    fn report_is_due(&self, report: &Report, now_ms: i64) -> bool {
+        let Some(said) = &self.said else { return true };
+        if now_ms >= self.said_ms + REPORT_MS || state(said) != state(report) {
+            return true;
+        }
+        let is_final = report.k6_exit_code.is_some() && report.acked == report.framed;
+        is_final && said.acked != report.acked
+    }
+}
+
+/// A report without what changes all the time.
+fn state(report: &Report) -> Report {
+    Report {
+        emitted: 0,
+        framed: 0,
+        acked: 0,
+        unparsable_lines: 0,
+        outputs: Vec::new(),
+        vus: 0,
+        last_seq: 0,
+        ..report.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::{
+    core::{
+        agent::{
+            config::Config,
+            events::{Input, Now},
+        },
+        k6::{args::UserArgs, environment::Environment, version::Version},
+        plan::RunRef,
+        samples::{frame::Closed, spool::Totals},
+    },
+    wire::session::{Ack, Frame, Outcome},
+};
+
+struct Desk {
+    outbox: Outbox,
+    machine: Machine,
+    spool: Spool,
+    account: Account,
+}
+
+const NOW: Now = Now { ms: 0, unix_ns: 0, drained: true };
+
+impl Desk {
+    fn new() -> Self {
+        let config = Config {
+            run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
+            instances: 1,
+            instance_id: 1,
+            incarnation: "i".to_owned(),
+            born_unix_ns: 7,
+            user: UserArgs::default(),
+            environment: Environment::new(),
+            tags: BTreeMap::new(),
+            orphan_ms: 1000,
+            grace_ms: 1000,
+        };
+        let mut machine = Machine::new(config, NOW);
+        machine.handle(Input::Version(Ok(Version::parse("k6 v2.2.0"))), NOW);
+        let spool = Spool::new(usize::MAX);
+        Self { outbox: Outbox::default(), machine, spool, account: Account::default() }
+    }
+
+    fn up() -> Self {
+        let mut desk = Self::new();
+        desk.outbox.dialled();
+        assert_eq!(desk.sent(0), ["hello"]);
+        desk.outbox.welcomed();
+        desk
+    }
+
+    fn add(&mut self, seq: u64) {
+        let frame = Frame { seq, value: vec![0.0], ..Frame::default() };
+        self.spool.push(Closed { frame, memory_bytes: 1 }).unwrap();
+    }
+
+    fn sent(&mut self, now_ms: i64) -> Vec<String> {
+        let mut sent = Vec::new();
+        while let Some(message) =
+            self.outbox.next(&self.machine, &self.account, &mut self.spool, now_ms)
+        {
+            sent.push(match message {
+                Message::Hello(_) => "hello".to_owned(),
+                Message::Report(_) => "report".to_owned(),
+                Message::Frame(frame) => format!("frame {}", frame.seq),
+                Message::Setup(_) => "setup".to_owned(),
+                Message::Teardown(_) => "teardown".to_owned(),
+            });
+        }
+        let has_next = self.outbox.has_next(&self.machine, &self.account, &self.spool, now_ms);
+        assert!(!has_next, "nothing is left when nothing more is sent");
+        sent
+    }
+}
+
+#[test]
+fn nothing_but_the_greeting_goes_out_before_the_welcome() {
+    let mut desk = Desk::new();
+    desk.add(1);
+    assert!(desk.sent(0).is_empty());
+    desk.outbox.dialled();
+    assert_eq!(desk.sent(0), ["hello"]);
+    desk.outbox.answer(Message::Setup(Outcome::default()));
+    assert!(desk.sent(5000).is_empty());
+    desk.outbox.welcomed();
+    assert_eq!(desk.sent(5000), ["report", "frame 1"]);
+}
+
+#[test]
+fn an_answer_goes_before_reports_and_frames() {
+    let mut desk = Desk::up();
+    desk.add(1);
+    desk.outbox.answer(Message::Setup(Outcome::default()));
+    assert_eq!(desk.sent(0), ["setup", "report", "frame 1"]);
+}
+
+#[test]
+fn counts_are_told_once_a_second_and_a_change_of_state_at_once() {
+    let mut desk = Desk::up();
+    assert_eq!(desk.sent(0), ["report"]);
+    desk.account.emitted = 5;
+    assert!(desk.sent(999).is_empty());
+    assert_eq!(desk.outbox.due_ms(), 1000);
+    assert_eq!(desk.sent(1000), ["report"]);
+    desk.machine.handle(Input::SamplesLost("how".to_owned()), NOW);
+    assert_eq!(desk.sent(1001), ["report"]);
+    assert!(desk.sent(1002).is_empty());
+}
+
+#[test]
+fn the_last_acknowledgement_is_told_at_once() {
+    let mut desk = Desk::up();
+    let exit =
+        crate::core::k6::exit::Exit { code: 107, signal: None, oom_killed: false, error: None };
+    let failed = crate::core::agent::events::Uninspected::Failed(exit);
+    desk.machine.handle(Input::Inspected(Err(failed)), NOW);
+    desk.machine.handle(Input::SamplesEnded, NOW);
+    desk.account = Account {
+        emitted: 2,
+        totals: Totals { framed: 2, ..Totals::default() },
+        ..Account::default()
+    };
+    assert_eq!(desk.sent(0), ["report"]);
+    desk.account.totals.acked = 1;
+    assert!(desk.sent(1).is_empty(), "one of two is a count as any other");
+    desk.account.totals.acked = 2;
+    assert_eq!(desk.sent(2), ["report"]);
+}
+
+#[test]
+fn a_new_session_begins_anew() {
+    let mut desk = Desk::up();
+    desk.add(1);
+    desk.add(2);
+    assert_eq!(desk.sent(0), ["report", "frame 1", "frame 2"]);
+    desk.spool.ack(&Ack { seq: 1, outputs: Vec::new() });
+    desk.outbox.down();
+    assert!(desk.sent(0).is_empty());
+    desk.outbox.dialled();
+    assert_eq!(desk.sent(0), ["hello"]);
+    desk.outbox.welcomed();
+    assert_eq!(desk.sent(0), ["report", "frame 2"]);
+}
+
+#[test]
+fn a_window_of_frames_waits_for_acknowledgements() {
+    let mut desk = Desk::up();
+    for seq in 1..=20 {
+        desk.add(seq);
+    }
+    assert_eq!(desk.sent(0).len(), 1 + WINDOW);
+    desk.spool.ack(&Ack { seq: 3, outputs: Vec::new() });
+    assert_eq!(desk.sent(0), ["frame 17"]);
+}

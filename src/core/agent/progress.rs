@@ -1,0 +1,211 @@
+//! k6 on its way: the script's options, the start of the process, the stages it reports, its end.
+
+use super::{
+    events::{Action, Now, Uninspected},
+    failure::{self, When},
+    machine::{Load, Machine, Process},
+};
+use crate::{
+    api::v1alpha1::Reason,
+    core::k6::{
+        environment,
+        exit::{Exit, REST_FAILED},
+        options::Options,
+        rest::{Stage, Status},
+        tags,
+        version::Version,
+    },
+    wire::session::Requirements,
+};
+
+/// Time between two looks at k6's status while it initialises, and while it runs.
+const POLL_MS: i64 = 20;
+/// The same while k6 waits paused: nothing but its own death can change there.
+const POLL_PAUSED_MS: i64 = 500;
+/// Time past the longest time a test may take, after which k6 is stopped.
+const OVERDUE_MS: i64 = 60_000;
+/// Times that k6 is started because its port was taken the time before.
+const STARTS_MAX: u32 = 4;
+
+impl Machine {
+    pub(super) fn on_version(&mut self, version: Result<Version, String>, now: Now) {
+        match version {
+            Ok(version) => self.version = Some(version),
+            Err(text) => {
+                self.fail(Reason::InvalidSpec, text, None);
+                self.never(now);
+            }
+        }
+    }
+
+    pub(super) fn on_inspected(&mut self, options: Result<Options, Uninspected>, now: Now) {
+        match options {
+            Ok(options) => {
+                self.requirements = Some(self.required(&options));
+                self.options = Some(options);
+            }
+            Err(Uninspected::Failed(exit)) => {
+                self.exit_code = Some(exit.code);
+                if !self.stopped && self.failure.is_none() {
+                    self.failure = failure::of_exit(&exit, When::BeforeReady, false);
+                }
+                self.never(now);
+            }
+            Err(Uninspected::Broken(text)) => {
+                self.fail(Reason::ScriptFailed, text, None);
+                self.never(now);
+            }
+            Err(Uninspected::InvalidSpec(text)) => {
+                self.fail(Reason::InvalidSpec, text, None);
+                self.never(now);
+            }
+        }
+    }
+
+    fn required(&self, options: &Options) -> Requirements {
+        let user = &self.config.user;
+        Requirements {
+            max_vus: options.max_vus,
+            total_duration_ms: options.total_duration_ms,
+            no_setup: user.no_setup.unwrap_or(options.no_setup),
+            no_teardown: user.no_teardown.unwrap_or(options.no_teardown),
+            no_thresholds: environment::no_thresholds(user, &self.config.environment),
+            setup_timeout_ms: options.setup_timeout_ms,
+            teardown_timeout_ms: options.teardown_timeout_ms,
+        }
+    }
+
+    /// Starts k6 once its version and the script's options are known.
+    pub(super) fn start_k6(&mut self, now: Now) {
+        let (Process::Awaited, Some(options), Some(_)) =
+            (self.process, &self.options, &self.version)
+        else {
+            return;
+        };
+        let instances = self.config.instances;
+        if options.segmented {
+            let text = "the script's options set executionSegment: Weir gives each instance its own; remove it";
+            self.fail(Reason::InvalidSpec, text, None);
+            return self.never(now);
+        }
+        if options.max_vus < u64::from(instances) {
+            let text = format!(
+                "spec.parallelism is {instances} but the script has only {} VUs: every instance needs one; \
+                 lower spec.parallelism or give the script more VUs",
+                options.max_vus
+            );
+            self.fail(Reason::InvalidSpec, text, None);
+            return self.never(now);
+        }
+        let sources = tags::Sources {
+            script: &options.tags,
+            args: &self.config.user.tags,
+            spec: &self.config.tags,
+            run: &self.config.run.name,
+            instance_id: self.config.instance_id,
+        };
+        match tags::all(&sources) {
+            Ok(tags) => {
+                self.process = Process::Alive;
+                self.starts += 1;
+                self.poll_due_ms = now.ms + POLL_MS;
+                self.actions.push(Action::StartK6(tags));
+            }
+            Err(error) => {
+                self.fail(Reason::InvalidSpec, error.to_string(), None);
+                self.never(now);
+            }
+        }
+    }
+
+    /// k6 will not be started: there is nothing to wait for.
+    pub(super) fn never(&mut self, now: Now) {
+        if self.process == Process::Awaited {
+            self.process = Process::Never;
+            self.load_over(now);
+            self.actions.push(Action::CloseSamples);
+        }
+    }
+
+    pub(super) fn on_status(&mut self, status: Option<Status>, now: Now) {
+        self.polling = false;
+        self.poll_due_ms =
+            now.ms + if self.load == Load::Paused { POLL_PAUSED_MS } else { POLL_MS };
+        let Some(status) = status else { return };
+        if self.process != Process::Alive || self.load == Load::Over {
+            return;
+        }
+        self.vus = status.vus;
+        match status.stage {
+            Stage::Initialising => {}
+            Stage::Paused => {
+                if self.load == Load::Initialising {
+                    self.load = Load::Paused;
+                }
+            }
+            Stage::Running => self.load = self.load.max(Load::Running),
+            Stage::Ended => self.load_over(now),
+            Stage::Interrupted => {
+                if !self.stopped {
+                    let text =
+                        "k6 ended the load before its time: the script aborted the test, or failed";
+                    self.fail(Reason::Aborted, text, Some(108));
+                    self.failure_is_provisional = true;
+                }
+                self.load_over(now);
+            }
+            Stage::MarkedAsFailed => {
+                self.fail(Reason::Aborted, "the script marked the test as failed", Some(110));
+                self.failure_is_provisional = true;
+                self.load_over(now);
+            }
+        }
+    }
+
+    pub(super) fn on_resumed(&mut self, result: Result<(), String>, now: Now) {
+        match result {
+            // The end of a short load may be seen before the answer to its start.
+            Ok(()) if self.load == Load::Over => {}
+            Ok(()) => {
+                self.load = self.load.max(Load::Running);
+                self.poll_due_ms = now.ms + POLL_MS;
+                let total_ms = self.requirements.as_ref().map_or(0, |r| r.total_duration_ms);
+                let total_ms = i64::try_from(total_ms).unwrap_or(i64::MAX);
+                if !self.stopped {
+                    self.overdue_ms = now.ms.saturating_add(total_ms).saturating_add(OVERDUE_MS);
+                }
+            }
+            Err(text) if self.load < Load::Over && !self.stopped => {
+                self.fail(Reason::RunnersLost, format!("k6 did not start its load: {text}"), None);
+                self.stop(now);
+            }
+            Err(_) => {}
+        }
+    }
+
+    pub(super) fn on_exit(&mut self, exit: &Exit, now: Now) {
+        if exit.code == REST_FAILED && self.load == Load::Initialising && !self.stopped {
+            self.process = Process::Awaited;
+            if self.starts < STARTS_MAX {
+                return;
+            }
+        }
+        let when = match self.load {
+            _ if self.finish_wanted => When::AfterFinish,
+            Load::Initialising => When::BeforeReady,
+            Load::Paused | Load::Starting | Load::Running | Load::Over => When::BeforeFinish,
+        };
+        self.process = Process::Gone;
+        self.exit_code = Some(exit.code);
+        match failure::of_exit(exit, when, self.stopping.begun() && self.stopped) {
+            Some(failure) if self.failure.is_none() || self.failure_is_provisional => {
+                self.failure = Some(failure);
+                self.failure_is_provisional = false;
+            }
+            _ => {}
+        }
+        self.load_over(now);
+        self.lose_calls(exit);
+        self.actions.push(Action::CloseSamples);
+    }
+}

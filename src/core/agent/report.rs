@@ -1,0 +1,67 @@
+//! What an agent says of itself.
+
+use super::machine::Machine;
+use crate::{
+    core::samples::spool::Totals,
+    wire::{
+        PROTOCOL,
+        session::{AgentPhase, Hello, Report},
+    },
+};
+
+/// The account of samples at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Samples read from k6 that are to be stored.
+    pub emitted: u64,
+    /// Lines of k6's output that were neither sample nor metric.
+    pub unparsable_lines: u64,
+    /// Frames and outputs.
+    pub totals: Totals,
+}
+
+impl Machine {
+    /// The report of this moment.
+    pub fn report(&self, account: &Account) -> Report {
+        let phase = self.phase();
+        Report {
+            phase: phase.into(),
+            emitted: account.emitted,
+            framed: account.totals.framed,
+            acked: account.totals.acked,
+            unparsable_lines: account.unparsable_lines,
+            outputs: account.totals.output_counts(),
+            requirements: match phase {
+                AgentPhase::Unspecified | AgentPhase::Preparing => None,
+                _ => self.requirements,
+            },
+            failure: self.failure.clone(),
+            k6_exit_code: match phase {
+                AgentPhase::Finished => self.exit_code,
+                _ => None,
+            },
+            started_unix_ns: self.started_unix_ns,
+            ended_unix_ns: self.ended_unix_ns,
+            vus: self.vus,
+            last_seq: account.totals.last_seq,
+        }
+    }
+
+    /// The first message of a session.
+    pub fn hello(&self, account: &Account) -> Hello {
+        Hello {
+            protocol: PROTOCOL,
+            run: self.config.run.to_string(),
+            instance_id: self.config.instance_id,
+            incarnation: self.config.incarnation.clone(),
+            k6_version: self
+                .version
+                .as_ref()
+                .map(|version| version.text.clone())
+                .unwrap_or_default(),
+            report: Some(self.report(account)),
+            setup_data: self.setup_data.clone(),
+            born_unix_ns: self.config.born_unix_ns,
+        }
+    }
+}

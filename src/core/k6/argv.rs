@@ -1,0 +1,165 @@
+//! The command lines with which Weir runs k6.
+
+use std::collections::BTreeMap;
+
+use super::{
+    args::UserArgs,
+    environment::{self, Environment},
+    segment,
+    version::Version,
+};
+
+/// All that the command line of `k6 run` depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The user's arguments.
+    pub user: &'a UserArgs,
+    /// The environment that k6 will see.
+    pub environment: &'a Environment,
+    /// Tags on every sample.
+    pub tags: &'a BTreeMap<String, String>,
+    /// k6's version.
+    pub version: &'a Version,
+    /// This instance, from 1.
+    pub instance_id: u32,
+    /// Number of instances.
+    pub instances: u32,
+    /// Loopback port of k6's REST API.
+    pub port: u16,
+    /// Where k6 writes its samples.
+    pub samples: &'a str,
+    /// The script or archive.
+    pub script: &'a str,
+}
+
+/// Arguments of `k6 version`.
+pub fn version() -> Vec<String> {
+    vec!["version".to_owned()]
+}
+
+/// Arguments of `k6 inspect`.
+pub fn inspect(user: &UserArgs, environment: &Environment, script: &str) -> Vec<String> {
+    let mut argv = vec!["inspect".to_owned(), "--execution-requirements".to_owned()];
+    argv.extend(user.inspect.iter().cloned());
+    // `k6 run` shows the script the pod's environment, `k6 inspect` by itself does not.
+    let said = user.inspect.iter().any(|arg| arg.starts_with("--include-system-env-vars="));
+    if !said && !environment.contains_key("K6_INCLUDE_SYSTEM_ENV_VARS") {
+        argv.push("--include-system-env-vars=true".to_owned());
+    }
+    if environment::no_thresholds(user, environment) {
+        argv.push("--no-thresholds".to_owned());
+    }
+    argv.push("--".to_owned());
+    argv.push(script.to_owned());
+    argv
+}
+
+/// Arguments of `k6 run`: paused, driven through its REST API, its samples into `samples`.
+pub fn run(run: &Run<'_>) -> Vec<String> {
+    let mut argv = vec!["run".to_owned()];
+    argv.extend(run.user.run.iter().cloned());
+    argv.extend([
+        "--paused".to_owned(),
+        format!("--address=127.0.0.1:{}", run.port),
+        "--linger".to_owned(),
+        "--no-setup".to_owned(),
+        "--no-teardown".to_owned(),
+        "--no-thresholds".to_owned(),
+        run.version.no_summary().to_owned(),
+        format!("--out=json={}", run.samples),
+    ]);
+    // Each instance writes the user's own outputs as well.
+    for out in environment::outs(run.user, run.environment) {
+        argv.push(format!("--out={out}"));
+    }
+    if run.instances > 1 {
+        let segment = segment::of(run.instance_id, run.instances);
+        argv.push(format!("--execution-segment={segment}"));
+        let sequence = segment::sequence(run.instances);
+        argv.push(format!("--execution-segment-sequence={sequence}"));
+    }
+    for (name, value) in run.tags {
+        argv.push(format!("--tag={name}={value}"));
+    }
+    argv.push("--".to_owned());
+    argv.push(run.script.to_owned());
+    argv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::k6::args::check;
+
+    fn user(args: &[&str]) -> UserArgs {
+        check(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn the_third_of_four_instances_gets_its_command_line() {
+        let user = user(&["-e", "A=b", "--no-setup", "-o", "csv=x.csv", "--tag", "a=b", "-u2"]);
+        let tags = BTreeMap::from([("instance_id".to_owned(), "3".to_owned())]);
+        let argv = run(&Run {
+            user: &user,
+            environment: &Environment::new(),
+            tags: &tags,
+            version: &Version::parse("k6 v2.2.0"),
+            instance_id: 3,
+            instances: 4,
+            port: 6565,
+            samples: "/weir/work/samples",
+            script: "/weir-script/test.js",
+        });
+        assert_eq!(
+            argv,
+            [
+                "run",
+                "--env=A=b",
+                "--vus=2",
+                "--paused",
+                "--address=127.0.0.1:6565",
+                "--linger",
+                "--no-setup",
+                "--no-teardown",
+                "--no-thresholds",
+                "--summary-mode=disabled",
+                "--out=json=/weir/work/samples",
+                "--out=csv=x.csv",
+                "--execution-segment=2/4:3/4",
+                "--execution-segment-sequence=0,1/4,2/4,3/4,1",
+                "--tag=instance_id=3",
+                "--",
+                "/weir-script/test.js",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_single_instance_runs_without_segments() {
+        let argv = run(&Run {
+            user: &UserArgs::default(),
+            environment: &Environment::new(),
+            tags: &BTreeMap::new(),
+            version: &Version::parse("k6 v1.8.1"),
+            instance_id: 1,
+            instances: 1,
+            port: 1,
+            samples: "s",
+            script: "t.js",
+        });
+        assert!(!argv.iter().any(|arg| arg.contains("segment")));
+        assert!(argv.contains(&"--no-summary".to_owned()));
+    }
+
+    #[test]
+    fn inspect_sees_the_environment_as_run_does() {
+        let shows = |args: &[&str], environment: &Environment| {
+            inspect(&user(args), environment, "t.js")
+                .contains(&"--include-system-env-vars=true".to_owned())
+        };
+        assert!(shows(&[], &Environment::new()));
+        assert!(!shows(&["--include-system-env-vars=false"], &Environment::new()));
+        let said = ("K6_INCLUDE_SYSTEM_ENV_VARS".to_owned(), "false".to_owned());
+        assert!(!shows(&[], &Environment::from([said])));
+    }
+}

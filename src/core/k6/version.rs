@@ -1,0 +1,60 @@
+//! k6's version, and what depends on it.
+
+/// Version of a k6 binary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// As the binary prints it, such as `v2.2.0`.
+    pub text: String,
+    summary_flag: &'static str,
+}
+
+impl Version {
+    /// Reads the output of `k6 version`; a text of another form is taken for the newest k6.
+    pub fn parse(output: &str) -> Self {
+        let text = output
+            .split_whitespace()
+            .find(|word| {
+                word.strip_prefix('v')
+                    .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            })
+            .unwrap_or("unknown")
+            .to_owned();
+        let mut numbers = text.trim_start_matches('v').split(['.', '-', '+']);
+        let major = numbers.next().and_then(|n| n.parse::<u32>().ok());
+        let minor = numbers.next().and_then(|n| n.parse::<u32>().ok());
+        // Builds from a commit call themselves v0.0.0: they are newer than any 0.x.
+        let old = match (major, minor) {
+            (Some(0), Some(minor)) => minor > 0,
+            (Some(major), _) => major == 1,
+            _ => false,
+        };
+        let summary_flag = if old { "--no-summary" } else { "--summary-mode=disabled" };
+        Self { text, summary_flag }
+    }
+
+    /// The flag that keeps this k6 from making a summary.
+    pub const fn no_summary(&self) -> &'static str {
+        self.summary_flag
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_is_turned_off_in_the_words_of_each_version() {
+        let flag = |output: &str| Version::parse(output).no_summary();
+        assert_eq!(flag("k6 v2.2.0 (go1.26.8, linux/amd64)\n"), "--summary-mode=disabled");
+        assert_eq!(flag("k6 v1.8.1 (commit/abc, go1.26, linux/amd64)"), "--no-summary");
+        assert_eq!(flag("k6 v0.57.0 (go1.23)"), "--no-summary");
+        assert_eq!(flag("k6 v0.0.0+a1b2c3 (go1.26)"), "--summary-mode=disabled");
+        assert_eq!(flag("something else"), "--summary-mode=disabled");
+    }
+
+    #[test]
+    fn the_version_is_kept_as_printed() {
+        assert_eq!(Version::parse("k6 v2.2.0 (go1.26.8, linux/amd64)").text, "v2.2.0");
+        assert_eq!(Version::parse("").text, "unknown");
+    }
+}

@@ -1,0 +1,145 @@
+//! The aggregator Job: one pod that starts and stops the run together, and writes its samples.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::{
+        batch::v1::{Job, JobSpec},
+        core::v1::{
+            Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
+            ResourceRequirements,
+        },
+    },
+    apimachinery::pkg::{
+        api::resource::Quantity, apis::meta::v1::ObjectMeta, util::intstr::IntOrString,
+    },
+};
+
+use super::{
+    access::account_name,
+    meta::{Child, Kind, aggregator_name, child_labels, child_meta, run_ref},
+    pod::{
+        SECRET_DIR, SECRET_VOLUME, container_security, mount, overlaid, secret_volume, security,
+    },
+    secret::{CERT_KEY, PRIVATE_KEY, TOKEN_KEY},
+};
+use crate::{
+    api::labels,
+    core::{
+        lifecycle::{seen::RunSeen, valid::ValidTest},
+        plan::{HTTP_PORT, PLAN_ENV, RunPlan, SESSION_PORT},
+    },
+};
+
+/// An unprivileged user that no image or node gives a meaning to.
+const USER: i64 = 65_532;
+/// Restarts before the Job gives up: with the kubelet's back-off, some ten minutes of trying.
+const RETRIES: i32 = 6;
+/// Time from SIGTERM to SIGKILL, in seconds: writes under way are finished or given up well within it.
+const GRACE_SECONDS: i64 = 30;
+
+/// The aggregator Job of a run, of Weir's own `image`.
+pub fn job(test: &ValidTest, run: &RunSeen, image: &str) -> Child {
+    let name = aggregator_name(&run.name);
+    let object = Job {
+        metadata: child_meta(run, name.clone(), Some(labels::ROLE_AGGREGATOR)),
+        spec: Some(JobSpec {
+            completions: Some(1),
+            parallelism: Some(1),
+            backoff_limit: Some(RETRIES),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(child_labels(run, Some(labels::ROLE_AGGREGATOR))),
+                    annotations: Some(BTreeMap::from([
+                        (
+                            "cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(),
+                            "false".to_owned(),
+                        ),
+                        ("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned()),
+                    ])),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pod_spec(test, run, image)),
+            },
+            ..JobSpec::default()
+        }),
+        status: None,
+    };
+    let template = test.spec().aggregator.template.as_ref();
+    Child { kind: Kind::Job, name, object: overlaid(object, template) }
+}
+
+fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str) -> PodSpec {
+    PodSpec {
+        // In place, since a crashed aggregator is back in a second so, and agents only have to dial again.
+        restart_policy: Some("OnFailure".to_owned()),
+        service_account_name: Some(account_name(test, run)),
+        automount_service_account_token: Some(true),
+        enable_service_links: Some(false),
+        termination_grace_period_seconds: Some(GRACE_SECONDS),
+        security_context: Some(security(USER)),
+        containers: vec![container(test, run, image)],
+        volumes: Some(vec![secret_volume(&run.name, &[CERT_KEY, PRIVATE_KEY, TOKEN_KEY])]),
+        ..PodSpec::default()
+    }
+}
+
+fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
+    let aggregator = &test.spec().aggregator;
+    let plan = RunPlan::new(run_ref(run), test.spec(), run.created_ms);
+    let plan = EnvVar {
+        name: PLAN_ENV.to_owned(),
+        // A plan always encodes; an empty text would be refused by the aggregator by name.
+        value: Some(serde_json::to_string(&plan).unwrap_or_default().replace("$(", "$$(")),
+        value_from: None,
+    };
+    let port = |name: &str, number: u16| ContainerPort {
+        name: Some(name.to_owned()),
+        container_port: i32::from(number),
+        protocol: Some("TCP".to_owned()),
+        ..ContainerPort::default()
+    };
+    let file = |option: &str, key: &str| [option.to_owned(), format!("{SECRET_DIR}/{key}")];
+    let mut args = vec!["aggregator".to_owned()];
+    args.extend(file("--tls-cert", CERT_KEY));
+    args.extend(file("--tls-key", PRIVATE_KEY));
+    args.extend(file("--token-file", TOKEN_KEY));
+    Container {
+        name: labels::AGGREGATOR_CONTAINER.to_owned(),
+        image: Some(image.to_owned()),
+        args: Some(args),
+        env: Some(std::iter::once(plan).chain(aggregator.env.iter().cloned()).collect()),
+        ports: Some(vec![port("session", SESSION_PORT), port("http", HTTP_PORT)]),
+        liveness_probe: Some(probe()),
+        resources: Some(aggregator.resources.clone().unwrap_or_else(requests)),
+        volume_mounts: Some(vec![mount(SECRET_VOLUME, SECRET_DIR, true)]),
+        security_context: Some(container_security(true)),
+        ..Container::default()
+    }
+}
+
+/// A minute of silence: a busy aggregator is slow long before it is dead.
+fn probe() -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some("/livez".to_owned()),
+            port: IntOrString::String("http".to_owned()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(10),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(6),
+        ..Probe::default()
+    }
+}
+
+/// Enough for small runs; larger ones say what they need. No limit: samples that wait for a slow endpoint need room.
+fn requests() -> ResourceRequirements {
+    ResourceRequirements {
+        requests: Some(BTreeMap::from([
+            ("cpu".to_owned(), Quantity("100m".to_owned())),
+            ("memory".to_owned(), Quantity("128Mi".to_owned())),
+        ])),
+        ..ResourceRequirements::default()
+    }
+}

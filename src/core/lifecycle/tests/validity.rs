@@ -1,0 +1,129 @@
+//! What a spec must be.
+
+use super::{super::valid::validate, world::spec};
+
+#[track_caller]
+fn check(yaml: &str, expected: &[&str]) {
+    let found = match validate("checkout-1", spec(yaml).test) {
+        Ok(_) => String::new(),
+        Err(invalid) => invalid.to_string(),
+    };
+    if expected.is_empty() {
+        assert_eq!(found, "");
+    }
+    for words in expected {
+        assert!(found.contains(words), "{words:?} is not in {found:?}");
+    }
+}
+
+#[test]
+fn a_small_spec_is_valid() {
+    check("{script: {inline: 'export default function () {}'}}", &[]);
+}
+
+#[test]
+fn each_source_of_a_script_is_checked() {
+    check("{script: {}}", &["spec.script: set exactly one"]);
+    check("{script: {inline: ''}}", &["spec.script.inline: must have 1 to"]);
+    check("{script: {configMap: {name: Not_A_Name}}}", &["spec.script.configMap.name"]);
+    check("{script: {configMap: {name: a, key: 'a/b'}}}", &["spec.script.configMap.key"]);
+    check("{script: {volumeClaim: {name: a, path: /abs.js}}}", &["spec.script.volumeClaim.path"]);
+    check(
+        "{script: {volumeClaim: {name: a, path: a/../../etc}}}",
+        &["spec.script.volumeClaim.path"],
+    );
+    check("{script: {file: {path: rel.js}}}", &["spec.script.file.path"]);
+}
+
+#[test]
+fn an_inline_script_has_a_largest_size() {
+    let yaml = |bytes: usize| format!("{{script: {{inline: '{}'}}}}", "x".repeat(bytes));
+    check(&yaml(512 << 10), &[]);
+    check(&yaml((512 << 10) + 1), &["spec.script.inline"]);
+}
+
+#[test]
+fn names_of_outputs_are_unique_also_when_left_out() {
+    let one = "timestream: {databaseName: abc, tableName: def}";
+    check(
+        &format!("{{script: {{inline: x}}, outputs: [{{{one}}}, {{{one}}}]}}"),
+        &["spec.outputs[1].name: \"timestream\" is used twice"],
+    );
+    check(&format!("{{script: {{inline: x}}, outputs: [{{{one}}}, {{name: b, {one}}}]}}"), &[]);
+    check(
+        "{script: {inline: x}, outputs: [{name: a}]}",
+        &["spec.outputs[0]: needs exactly one kind"],
+    );
+}
+
+#[test]
+fn flags_that_are_weirs_own_are_refused_by_name() {
+    for flag in [
+        "--paused",
+        "--address=0.0.0.0:1",
+        "--linger",
+        "--execution-segment",
+        "--execution-segment-sequence",
+    ] {
+        check(
+            &format!("{{script: {{inline: x}}, k6: {{args: ['{flag}']}}}}"),
+            &[&format!("spec.k6.args: {}", flag.split('=').next().unwrap())],
+        );
+    }
+    check("{script: {inline: x}, k6: {args: [--vus, '4', --no-setup]}}", &[]);
+}
+
+#[test]
+fn variables_tags_and_limits_are_checked() {
+    check(
+        "{script: {inline: x}, k6: {env: [{name: A}, {name: A}]}}",
+        &["spec.k6.env: A is given twice"],
+    );
+    check("{script: {inline: x}, tags: {'a=b': c}}", &["spec.tags"]);
+    check("{script: {inline: x}, parallelism: 0}", &["spec.parallelism"]);
+    check("{script: {inline: x}, deadlines: {readySeconds: 1}}", &["spec.deadlines.readySeconds"]);
+    check("{script: {inline: x}, aggregator: {replicas: 2}}", &["spec.aggregator.replicas"]);
+    check(
+        "{script: {inline: x}, thresholds: {http_reqs: [{threshold: ' '}]}}",
+        &["spec.thresholds[http_reqs]"],
+    );
+    check("{script: {inline: x}, k6: {imagePullPolicy: Sometimes}}", &["spec.k6.imagePullPolicy"]);
+    check("{script: {inline: x}, k6: {image: 'a b'}}", &["spec.k6.image"]);
+}
+
+#[test]
+fn a_template_may_not_take_what_is_weirs() {
+    let check = |template: &str, words: &str| {
+        check(&format!("{{script: {{inline: x}}, runnerTemplate: {template}}}"), &[words]);
+    };
+    check(
+        "{spec: {containers: [{name: k6, command: [sh]}]}}",
+        "spec.runnerTemplate.spec.containers[0].command",
+    );
+    check(
+        "{spec: {containers: [{name: k6, args: [a]}]}}",
+        "spec.runnerTemplate.spec.containers[0].args",
+    );
+    check("{spec: {containers: [{image: a}]}}", "spec.runnerTemplate.spec.containers[0].name");
+    check(
+        "{spec: {initContainers: [{name: weir-init, args: [a]}]}}",
+        "spec.runnerTemplate.spec.initContainers[0].args",
+    );
+    check("{spec: {tolerations: 5}}", "spec.runnerTemplate.spec.tolerations");
+    check("{spec: {restartPolicy: Always}}", "spec.runnerTemplate.spec.restartPolicy");
+    check(
+        "{metadata: {labels: {weir.dev/run: x}}}",
+        "spec.runnerTemplate.metadata.labels[weir.dev/run]",
+    );
+    check("{metadata: {name: x}}", "spec.runnerTemplate.metadata.name");
+    check("{kind: Pod}", "spec.runnerTemplate.kind");
+}
+
+#[test]
+fn the_name_of_a_run_leaves_room_for_the_names_of_its_pods() {
+    let named = |name: &str| validate(name, spec("{script: {inline: x}}").test);
+    assert!(named(&"a".repeat(48)).is_ok());
+    for bad in ["a".repeat(49), "1a".to_owned(), "A".to_owned(), "a-".to_owned(), String::new()] {
+        assert!(named(&bad).unwrap_err().to_string().contains("metadata.name"), "{bad}");
+    }
+}

@@ -1,0 +1,86 @@
+//! Identity. A row of Timestream is known by its series and its time: of two samples that share both, one would be
+//! lost. The later of them is moved by a nanosecond.
+
+use std::collections::BTreeSet;
+
+/// Identities remembered in one generation. Two generations are kept: samples of one identity come from k6 within
+/// one flush of 200 ms, so that even at 100,000 samples a second they meet here.
+pub const GENERATION: usize = 1 << 16;
+
+/// Remembers identities, a bounded number of them, and finds a free one for each sample.
+#[derive(Debug, Default)]
+pub struct Nudge {
+    young: BTreeSet<(u64, i64)>,
+    old: BTreeSet<(u64, i64)>,
+    nudged: u64,
+}
+
+impl Nudge {
+    /// The time at which a sample of `series` is written: its own, or the next free nanosecond after it.
+    pub fn place(&mut self, series: u64, time_ns: i64) -> i64 {
+        let mut at = time_ns;
+        while self.young.contains(&(series, at)) || self.old.contains(&(series, at)) {
+            at = at.saturating_add(1);
+            if at == i64::MAX {
+                break;
+            }
+        }
+        if at != time_ns {
+            self.nudged += 1;
+        }
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert((series, at));
+        at
+    }
+
+    /// Samples that were moved.
+    pub const fn nudged(&self) -> u64 {
+        self.nudged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_later_of_two_equal_samples_moves_by_a_nanosecond() {
+        let mut nudge = Nudge::default();
+        assert_eq!([nudge.place(1, 5), nudge.place(1, 5), nudge.place(1, 5)], [5, 6, 7]);
+        assert_eq!(nudge.place(2, 5), 5, "another series is another row");
+        assert_eq!(nudge.place(1, 6), 8, "a place once taken stays taken");
+        assert_eq!(nudge.nudged(), 3);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_last_generation_is_never_forgotten() {
+        let mut nudge = Nudge::default();
+        let generation = i64::try_from(GENERATION).unwrap();
+        let all = 3 * generation;
+        for time_ns in 0..all {
+            assert_eq!(nudge.place(1, time_ns), time_ns);
+        }
+        assert!(nudge.young.len() + nudge.old.len() <= 2 * GENERATION);
+        let last = all - generation;
+        assert_eq!(nudge.place(1, last), all, "the whole last generation is remembered");
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_samples_share_an_identity(
+            samples in prop::collection::vec((0_u64..3, 0_i64..20), 0..200),
+        ) {
+            let mut nudge = Nudge::default();
+            let mut seen = BTreeSet::new();
+            for (series, time_ns) in samples {
+                let at = nudge.place(series, time_ns);
+                prop_assert!(at >= time_ns);
+                prop_assert!(seen.insert((series, at)), "{series} at {at} twice");
+            }
+        }
+    }
+}

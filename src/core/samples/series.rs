@@ -1,0 +1,116 @@
+//! The series of a sample: its metric and its dimensions, in one order, however k6 wrote them.
+
+use super::decode::Point;
+use crate::core::k6::tags::INSTANCE_ID;
+
+/// Brings samples into their canonical series. Keeps its buffers from one sample to the next.
+#[derive(Debug)]
+pub struct Canon {
+    instance_id: String,
+    key: Vec<u8>,
+}
+
+/// A sample's series: borrowed from the sample and from the [`Canon`].
+#[derive(Debug)]
+pub struct Series<'a> {
+    /// Name of the metric.
+    pub metric: &'a str,
+    /// Names and values, by name, none of them empty, each name once.
+    pub dimensions: Vec<(&'a str, &'a str)>,
+    /// Equal for two samples exactly if they are of one series.
+    pub key: &'a [u8],
+}
+
+impl Canon {
+    /// For the samples of one k6 instance.
+    pub fn new(instance_id: u32) -> Self {
+        Self { instance_id: instance_id.to_string(), key: Vec::new() }
+    }
+
+    /// The series of a sample: all its tags and metadata that are not empty, and `instance_id`, which no tag of the
+    /// script's can change. Where a tag and a metadatum share a name, the tag stays.
+    pub fn series<'a>(&'a mut self, point: &'a Point<'_>) -> Series<'a> {
+        let tags = point.tags.0.iter().chain(&point.metadata.0);
+        let mut dimensions = tags
+            .map(|(name, value)| (name.as_ref(), value.as_ref()))
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty() && *name != INSTANCE_ID)
+            .collect::<Vec<_>>();
+        dimensions.push((INSTANCE_ID, &self.instance_id));
+        // Stable, so that of two equal names the first stays first.
+        dimensions.sort_by(|a, b| a.0.cmp(b.0));
+        dimensions.dedup_by(|later, first| later.0 == first.0);
+        self.key.clear();
+        put(&mut self.key, &point.metric);
+        for (name, value) in &dimensions {
+            put(&mut self.key, name);
+            put(&mut self.key, value);
+        }
+        Series { metric: &point.metric, dimensions, key: &self.key }
+    }
+}
+
+/// Each text with its length before it, so that no two lists of texts give the same bytes.
+fn put(key: &mut Vec<u8>, text: &str) {
+    key.extend_from_slice(&text.len().to_le_bytes());
+    key.extend_from_slice(text.as_bytes());
+}
+
+/// A number for a series that is the same in every process. Two series may share one.
+pub fn hash(key: &[u8]) -> u64 {
+    // FNV-1a.
+    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::samples::decode::{Line, decode};
+
+    fn dimensions(tags: &str, metadata: &str) -> (Vec<(String, String)>, Vec<u8>) {
+        let line = format!(
+            r#"{{"metric":"m","type":"Point","data":{{"time":"2026-11-22T07:28:28Z","value":1,"tags":{tags},"metadata":{metadata}}}}}"#
+        );
+        let Line::Point(point) = decode(line.as_bytes()).unwrap() else { panic!("a sample") };
+        let mut canon = Canon::new(2);
+        let series = canon.series(&point);
+        let owned = series.dimensions.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+        (owned.collect(), series.key.to_vec())
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn tags_and_metadata_become_dimensions_by_name() {
+        let (found, _) = dimensions(r#"{"url":"u","group":"","a":"1"}"#, r#"{"vu":"7"}"#);
+        assert_eq!(found, pairs(&[("a", "1"), ("instance_id", "2"), ("url", "u"), ("vu", "7")]));
+    }
+
+    #[test]
+    fn a_sample_without_tags_still_has_its_instance() {
+        assert_eq!(dimensions("null", "null").0, pairs(&[("instance_id", "2")]));
+    }
+
+    #[test]
+    fn a_script_cannot_change_the_instance() {
+        let (found, _) = dimensions(r#"{"instance_id":"9"}"#, r#"{"instance_id":"8"}"#);
+        assert_eq!(found, pairs(&[("instance_id", "2")]));
+    }
+
+    #[test]
+    fn a_tag_stays_before_a_metadatum_of_its_name() {
+        let (found, _) = dimensions(r#"{"vu":"tag"}"#, r#"{"vu":"meta"}"#);
+        assert_eq!(found, pairs(&[("instance_id", "2"), ("vu", "tag")]));
+    }
+
+    #[test]
+    fn the_order_of_tags_does_not_make_a_series() {
+        let one = dimensions(r#"{"a":"1","b":"2"}"#, "null").1;
+        assert_eq!(one, dimensions(r#"{"b":"2","a":"1"}"#, "null").1);
+        assert_ne!(one, dimensions(r#"{"a":"1b","b":"2"}"#, "null").1);
+        assert_ne!(one, dimensions(r#"{"a":"12"}"#, "null").1);
+    }
+}
