@@ -124,11 +124,16 @@ impl K6 {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let out = child.stdout.take();
         let err = child.stderr.take();
-        let (out, err) = tokio::join!(read(out, &mut stdout), read(err, &mut stderr));
         let id = child.id();
-        let status = child.wait().await;
-        reaper::waited(id);
-        group.signal(Signal::SIGKILL);
+        let ended = async {
+            let status = child.wait().await;
+            reaper::waited(id);
+            // What it may have started must not hold its pipes open.
+            group.signal(Signal::SIGKILL);
+            status
+        };
+        let (out, err, status) =
+            tokio::join!(read(out, &mut stdout), read(err, &mut stderr), ended);
         out.and(err)?;
         Ok(Output { status: status?, stdout, stderr })
     }

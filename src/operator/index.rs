@@ -302,3 +302,147 @@ fn test_key(run: &Name, fact: &RunFact) -> Option<Key> {
     let name = fact.seen.test.clone()?;
     Some(Key::Test(Name { namespace: run.namespace.clone(), name }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{api::v1alpha1::LoadTestRun, core::lifecycle::seen::PodRole};
+
+    fn name(name: &str) -> Name {
+        Name { namespace: "shop".to_owned(), name: name.to_owned() }
+    }
+
+    fn run(version: &str, uid: &str, status: &Value) -> Change {
+        let object: LoadTestRun = serde_json::from_value(json!({
+            "apiVersion": "weir.dev/v1alpha1", "kind": "LoadTestRun",
+            "metadata": {"name": "checkout-1", "namespace": "shop", "uid": uid, "resourceVersion": version,
+                "labels": {"weir.dev/load-test": "checkout"},
+                "ownerReferences": [{"apiVersion": "weir.dev/v1alpha1", "kind": "LoadTest", "name": "checkout", "uid": "uid-of-test", "controller": true}]},
+            "spec": {"test": {"script": {"inline": "x"}}}, "status": status,
+        }))
+        .unwrap();
+        Change::Put(name("checkout-1"), Box::new(Fact::Run(RunFact::of(object))))
+    }
+
+    fn pod(pod: &str, run_uid: &str) -> Change {
+        let fact = Fact::Pod {
+            run: "checkout-1".to_owned(),
+            run_uid: run_uid.to_owned(),
+            pod: PodSeen { name: pod.to_owned(), role: PodRole::Runner, ..PodSeen::default() },
+        };
+        Change::Put(name(pod), Box::new(fact))
+    }
+
+    fn pods(index: &Index) -> Vec<String> {
+        let snapshot = index.run(&name("checkout-1")).unwrap();
+        snapshot.seen.pods.into_iter().map(|pod| pod.name).collect()
+    }
+
+    #[test]
+    fn a_change_of_a_run_or_its_children_makes_the_run_due_and_a_run_also_its_test() {
+        let mut index = Index::default();
+        let keys = index.apply(run("1", "a", &Value::Null));
+        assert_eq!(keys, [Key::Run(name("checkout-1")), Key::Test(name("checkout"))]);
+        assert_eq!(index.apply(pod("p", "a")), [Key::Run(name("checkout-1"))]);
+        assert_eq!(index.apply(Change::Gone(Kind::Pod, name("p"))), [Key::Run(name("checkout-1"))]);
+        assert_eq!(index.apply(Change::Gone(Kind::Pod, name("p"))), []);
+    }
+
+    #[test]
+    fn a_watch_that_lags_does_not_undo_what_was_written() {
+        let mut index = Index::default();
+        index.apply(run("9", "a", &json!({"phase": "Running"})));
+        assert_eq!(index.apply(run("8", "a", &json!({"phase": "Pending"}))), []);
+        let status = index.run(&name("checkout-1")).unwrap().seen.run.status.unwrap();
+        assert_eq!(status.phase, Phase::Running);
+    }
+
+    #[test]
+    fn pods_of_an_older_run_of_the_same_name_are_not_the_runs() {
+        let mut index = Index::default();
+        index.apply(run("1", "new", &Value::Null));
+        index.apply(pod("old-pod", "old"));
+        index.apply(pod("new-pod", "new"));
+        assert_eq!(pods(&index), ["new-pod"]);
+    }
+
+    #[test]
+    fn a_job_of_an_older_run_takes_the_name() {
+        let mut index = Index::default();
+        index.apply(run("1", "new", &Value::Null));
+        let fact = Fact::Job {
+            run: "checkout-1".into(),
+            run_uid: "old".into(),
+            job: JobSeen { uid: "j".into(), ..JobSeen::default() },
+        };
+        index.apply(Change::Put(name("checkout-1-runner"), Box::new(fact)));
+        let seen = index.run(&name("checkout-1")).unwrap().seen;
+        assert!(seen.name_taken && seen.runner_job.is_none());
+    }
+
+    #[test]
+    fn what_a_new_list_does_not_show_is_gone_but_only_in_its_namespace() {
+        let mut index = Index::default();
+        index.apply(run("1", "a", &Value::Null));
+        index.apply(pod("p", "a"));
+        index.apply(pod("q", "a"));
+        let shown = [name("q")].into();
+        let other =
+            Change::Listed(Kind::Pod, Some("other".into()), std::collections::BTreeSet::new());
+        assert_eq!(index.apply(other), []);
+        index.apply(Change::Listed(Kind::Pod, Some("shop".into()), shown));
+        assert_eq!(pods(&index), ["q"]);
+        index.apply(Change::Listed(Kind::Run, None, std::collections::BTreeSet::new()));
+        assert!(index.run(&name("checkout-1")).is_none());
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_is_gone() {
+        let mut index = Index::default();
+        index.apply(run("1", "a", &Value::Null));
+        index.apply(pod("p", "a"));
+        index.apply(Change::Gone(Kind::Run, name("checkout-1")));
+        index.apply(Change::Gone(Kind::Pod, name("p")));
+        assert!(index.runs.is_empty() && index.parents.is_empty());
+    }
+
+    #[test]
+    fn the_spec_of_a_run_that_is_over_is_not_held() {
+        let over = json!({"phase": "Passed", "conditions": [{"type": "Complete", "status": "True", "reason": "ThresholdsMet",
+            "message": "m", "lastTransitionTime": "2026-11-23T00:00:00Z"}]});
+        let mut index = Index::default();
+        index.apply(run("1", "a", &Value::Null));
+        assert!(index.run(&name("checkout-1")).unwrap().test.is_some());
+        index.apply(run("2", "a", &over));
+        assert!(index.run(&name("checkout-1")).unwrap().test.is_none());
+    }
+
+    #[test]
+    fn a_test_sees_its_own_runs_and_the_numbers_of_all() {
+        let mut index = Index::default();
+        let test: crate::api::v1alpha1::LoadTest = serde_json::from_value(json!({
+            "apiVersion": "weir.dev/v1alpha1", "kind": "LoadTest",
+            "metadata": {"name": "checkout", "namespace": "shop", "uid": "uid-of-test", "resourceVersion": "1"},
+            "spec": {"script": {"inline": "x"}},
+        }))
+        .unwrap();
+        index.apply(Change::Put(name("checkout"), Box::new(Fact::Test(TestFact::of(test)))));
+        index.apply(run("1", "a", &Value::Null));
+        let stranger: LoadTestRun = serde_json::from_value(json!({
+            "apiVersion": "weir.dev/v1alpha1", "kind": "LoadTestRun",
+            "metadata": {"name": "checkout-5", "namespace": "shop", "uid": "b", "resourceVersion": "1"},
+            "spec": {"test": {"script": {"inline": "x"}}},
+        }))
+        .unwrap();
+        index.apply(Change::Put(name("checkout-5"), Box::new(Fact::Run(RunFact::of(stranger)))));
+        let seen = index.test(&name("checkout")).unwrap().seen;
+        assert_eq!(seen.runs.iter().map(|run| run.number).collect::<Vec<_>>(), [1]);
+        assert_eq!(seen.highest_number, 5);
+        assert_eq!(
+            seen.runs[0].fingerprint, seen.fingerprint,
+            "left-out defaults make no other spec"
+        );
+    }
+}

@@ -22,3 +22,6 @@ mod reconcile;
 mod secret;
 pub mod serve;
 mod watch;
+
+#[cfg(test)]
+mod tests;

@@ -157,6 +157,11 @@ impl Pump {
                 }
                 Ok(Event::Apply(object)) => self.put(object, reduce),
                 Ok(Event::Delete(object)) => Some(Change::Gone(self.kind, name_of(&object))),
+                // Old versions are thrown away every few minutes; the list is shown anew.
+                Err(watcher::Error::WatchError(status)) if status.code == 410 => {
+                    tracing::debug!(kind = self.kind.as_str(), "watch is behind");
+                    continue;
+                }
                 Err(error) => {
                     tracing::warn!(kind = self.kind.as_str(), error = %chain(&error), "watch failed");
                     self.metrics

@@ -8,12 +8,8 @@ use crate::{
 
 /// A failure of this instance.
 pub fn new(reason: Reason, message: impl Into<String>, exit_code: Option<i32>) -> Failure {
-    Failure {
-        reason: reason.as_str().to_owned(),
-        message: message.into(),
-        exit_code,
-        word: String::new(),
-    }
+    let (reason, message) = (reason.as_str().to_owned(), message.into());
+    Failure { reason, message, exit_code, provisional: false, word: String::new() }
 }
 
 /// When k6 ended, as far as a failure depends on it.

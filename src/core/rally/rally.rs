@@ -67,6 +67,8 @@ pub struct Rally {
     pub(super) setup_data: Option<SetupData>,
     pub(super) setup_asked: Option<u32>,
     pub(super) cause: Option<Outcome>,
+    /// The instance whose guess the cause is, until its k6 has ended.
+    pub(super) provisional: Option<u32>,
     pub(super) is_stopping: bool,
     pub(super) in_flight: bool,
     pub(super) outputs_ready: BTreeSet<usize>,
@@ -95,6 +97,7 @@ impl Rally {
             setup_data: None,
             setup_asked: None,
             cause: None,
+            provisional: None,
             is_stopping: false,
             in_flight: false,
             outputs_ready: BTreeSet::new(),
@@ -229,6 +232,20 @@ impl Rally {
             self.cause = Some(cause);
             self.stage_count += 1;
         }
+    }
+
+    /// As [`Self::blame`]; what an instance says once its k6 has ended replaces what it guessed before.
+    pub(super) fn blame_instance(&mut self, id: u32, cause: Outcome, is_provisional: bool) {
+        if self.provisional == Some(id) && !is_provisional && self.outcome.is_none() {
+            self.provisional = None;
+            self.cause = Some(cause);
+            self.stage_count += 1;
+            return;
+        }
+        if is_provisional && self.cause.is_none() {
+            self.provisional = Some(id);
+        }
+        self.blame(cause);
     }
 
     fn inherit(&mut self, former: RunResult, now_ms: i64) {

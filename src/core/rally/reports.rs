@@ -37,7 +37,8 @@ impl Rally {
                 self.lose_or_wait(id, &word);
             }
             (Some(failure), _) => {
-                self.blame(cause::of_failure(id, &failure, Reason::ScriptFailed));
+                let cause = cause::of_failure(id, &failure, Reason::ScriptFailed);
+                self.blame_instance(id, cause, failure.provisional);
             }
             // A k6 that does not go when it is told to is killed, which says nothing about the run.
             (None, Some(code)) if self.is_draining() && code >= 128 => {}

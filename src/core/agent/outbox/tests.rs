@@ -30,7 +30,7 @@ impl Desk {
             instances: 1,
             instance_id: 1,
             incarnation: "i".to_owned(),
-            born_unix_ns: 7,
+            born_unix_ns: 1,
             user: UserArgs::default(),
             environment: Environment::new(),
             tags: BTreeMap::new(),
