@@ -61,7 +61,7 @@ async fn a_syntax_error_is_quoted_from_k6() {
         world.timestream(&[]).await;
         let spec =
             world.spec(2, json!({"inline": "export default function () { let x = ; }"}), json!({}));
-        ends(&world, spec, Reason::ScriptFailed, &["SyntaxError", "Unexpected token"]).await;
+        ends(&world, spec, Reason::ScriptFailed, &["Unexpected token", "Line 1:38"]).await;
     })
     .await;
 }

@@ -36,7 +36,8 @@ async fn every_sample_of_four_instances_is_a_row_and_every_iteration_runs_once()
         world.timestream(&[]).await;
         // k6's own csv output on standard output is an independent account of what k6 emitted; quiet, so that no
         // progress bar stands in front of a line.
-        let more = json!({"tags": {"team": "checkout"}, "k6": {"args": ["--quiet", "--out", "csv=-"]}});
+        let more =
+            json!({"tags": {"team": "checkout"}, "k6": {"args": ["--quiet", "--out", "csv=-"]}});
         let spec = world.spec(4, json!({"inline": FOUR_KINDS}), more);
         world.apply("main", spec).await.unwrap();
         let run = world.complete("main-1", 90).await;

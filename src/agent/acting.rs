@@ -120,6 +120,7 @@ impl Agent {
         let exit = exit::Exit {
             code: 255,
             signal: None,
+            oom_killed: false,
             error: Some(format!("k6 could not be started: {error}")),
         };
         self.task(async move { Input::Exited(exit) });

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{passing, reaper};
+use super::{memory, passing, reaper};
 use crate::core::{
     agent::events::Uninspected,
     k6::{
@@ -54,6 +54,8 @@ pub(super) struct Running {
     group: Group,
     stderr: JoinHandle<Vec<u8>>,
     stdout: JoinHandle<Vec<u8>>,
+    /// [`memory::kills`] at its start.
+    kills: Option<u64>,
 }
 
 /// The process group of a k6. A k6 that builds itself anew with extensions runs that build as a child, which hears
@@ -100,13 +102,14 @@ impl K6 {
     pub(super) fn run(&self, argv: Vec<String>) -> std::io::Result<Running> {
         let mut command = self.command(argv, []);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let kills = memory::kills();
         let mut child = reaper::spawn(&mut command)?;
         let group = Group::of(&child);
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let prefix = self.log_prefix.clone();
         let stdout = tokio::spawn(pass(stdout, tokio::io::stdout(), prefix.clone()));
         let stderr = tokio::spawn(pass(stderr, tokio::io::stderr(), prefix));
-        Ok(Running { child, group, stderr, stdout })
+        Ok(Running { child, group, stderr, stdout, kills })
     }
 
     async fn output<'a>(
@@ -121,11 +124,16 @@ impl K6 {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let out = child.stdout.take();
         let err = child.stderr.take();
-        let (out, err) = tokio::join!(read(out, &mut stdout), read(err, &mut stderr));
         let id = child.id();
-        let status = child.wait().await;
-        reaper::waited(id);
-        group.signal(Signal::SIGKILL);
+        let ended = async {
+            let status = child.wait().await;
+            reaper::waited(id);
+            // What it may have started must not hold its pipes open.
+            group.signal(Signal::SIGKILL);
+            status
+        };
+        let (out, err, status) =
+            tokio::join!(read(out, &mut stdout), read(err, &mut stderr), ended);
         out.and(err)?;
         Ok(Output { status: status?, stdout, stderr })
     }
@@ -178,8 +186,14 @@ impl Running {
         };
         let tail = timeout(LAST_LINES, tail).await.unwrap_or_default();
         match status {
-            Ok(status) => exit(status, &tail),
-            Err(error) => Exit { code: 255, signal: None, error: Some(error.to_string()) },
+            Ok(status) => {
+                let exit = exit(status, &tail);
+                let oom_killed = exit.signal == Some(9) && memory::kills() > self.kills;
+                Exit { oom_killed, ..exit }
+            }
+            Err(error) => {
+                Exit { code: 255, signal: None, oom_killed: false, error: Some(error.to_string()) }
+            }
         }
     }
 }
@@ -208,7 +222,12 @@ impl Group {
 fn exit(status: ExitStatus, stderr: &[u8]) -> Exit {
     let signal = status.signal();
     let code = status.code().unwrap_or_else(|| 128 + signal.unwrap_or(0));
-    Exit { code, signal, error: log::last_error(&String::from_utf8_lossy(stderr)) }
+    Exit {
+        code,
+        signal,
+        oom_killed: false,
+        error: log::last_error(&String::from_utf8_lossy(stderr)),
+    }
 }
 
 async fn read(from: Option<impl AsyncReadExt + Unpin>, to: &mut Vec<u8>) -> std::io::Result<()> {

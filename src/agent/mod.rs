@@ -4,6 +4,7 @@
 mod acting;
 mod child;
 mod intake;
+mod memory;
 mod passing;
 mod port;
 mod process;

@@ -78,6 +78,7 @@ pub(super) struct Agent {
 impl Agent {
     fn start(settings: Settings) -> std::io::Result<Self> {
         let began = Instant::now();
+        let born_unix_ns = clock::unix_ns();
         let shared = Arc::new(Shared::new(settings.spool_bytes_max));
         let (inputs, happened) = mpsc::channel(INPUTS);
         let builder = FrameBuilder::new(settings.instance_id, Limits::default());
@@ -96,8 +97,8 @@ impl Agent {
             run: settings.run.clone(),
             instances: settings.instances,
             instance_id: settings.instance_id,
-            incarnation: format!("{:x}-{:x}", std::process::id(), clock::unix_ns()),
-            born_unix_ns: clock::unix_ns(),
+            incarnation: format!("{:x}-{:x}", std::process::id(), born_unix_ns),
+            born_unix_ns,
             user: user.clone(),
             environment: environment.clone(),
             tags: settings.tags.clone(),
@@ -180,6 +181,7 @@ impl Agent {
                         }
                     }
                     Event::Down => self.down(),
+                    Event::Gone => self.handle(Input::AggregatorGone),
                 },
                 () = self.shared.changed.notified() => {
                     if let Some(text) = self.shared.take_lost() {
@@ -225,7 +227,7 @@ impl Agent {
                 self.handle(Input::Tick);
             }
             Some(message) => {
-                tracing::debug!(?message, "aggregator says");
+                tracing::debug!(message = name(&message), "aggregator says");
                 if let Message::Refused(refused) = &message {
                     tracing::warn!(reason = refused.message, "refused by the aggregator");
                 }
@@ -287,6 +289,22 @@ impl Agent {
 
     fn now_ms(&self) -> i64 {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// The kind of a message alone: what it carries may be a secret of the script's.
+const fn name(message: &Message) -> &'static str {
+    match message {
+        Message::Welcome(_) => "welcome",
+        Message::Refused(_) => "refused",
+        Message::RunSetup(_) => "run setup",
+        Message::SetupData(_) => "setup data",
+        Message::Start(_) => "start",
+        Message::Stop(_) => "stop",
+        Message::RunTeardown(_) => "run teardown",
+        Message::Finish(_) => "finish",
+        Message::Ack(_) => "ack",
+        Message::Goodbye(_) => "goodbye",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The session with the aggregator: dialled again whenever it is over.
 
 use std::{
+    future::pending,
     hash::{BuildHasher, RandomState},
     pin::Pin,
     time::Duration,
@@ -10,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     io::{
-        link::{AgentEnd, Dialer},
+        link::{AgentEnd, DialError, Dialer},
         telemetry,
     },
     wire::session::{ToAgent, ToAggregator, to_aggregator::Message},
@@ -21,9 +22,11 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// Longest pause between two dials.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Deadline of one dial.
-const DIAL: Duration = Duration::from_secs(5);
+const DIAL: Duration = Duration::from_secs(15);
+/// Dials that fail before people are told, and between two times that they are told.
+const FAILED_DIALS_TOLD: u32 = 10;
 
-type Dial = Pin<Box<dyn Future<Output = Option<AgentEnd>> + Send>>;
+type Dial = Pin<Box<dyn Future<Output = Result<AgentEnd, Undialled>> + Send>>;
 
 /// The link to the aggregator.
 pub(super) struct Uplink {
@@ -35,6 +38,15 @@ pub(super) struct Uplink {
 enum State {
     Dialling(Dial),
     Up(AgentEnd),
+    Gone,
+}
+
+/// Why there is no session.
+enum Undialled {
+    /// Nobody is there, nor will be.
+    Gone,
+    /// For people.
+    Failed(String),
 }
 
 /// What happened on the link.
@@ -47,6 +59,8 @@ pub(super) enum Event {
     Room,
     /// The session is over; the next is being dialled.
     Down,
+    /// There is nobody to dial any more. Told once.
+    Gone,
 }
 
 impl Uplink {
@@ -59,15 +73,28 @@ impl Uplink {
     /// What happens next. `wants_room`: there is a message to send.
     pub(super) async fn next(&mut self, wants_room: bool) -> Event {
         if let State::Dialling(dialling) = &mut self.state {
-            if let Some(end) = dialling.await {
-                self.state = State::Up(end);
-                return Event::Dialled;
+            match dialling.await {
+                Ok(end) => {
+                    self.state = State::Up(end);
+                    return Event::Dialled;
+                }
+                Err(Undialled::Gone) => {
+                    self.state = State::Gone;
+                    return Event::Gone;
+                }
+                Err(Undialled::Failed(error)) => {
+                    self.failed_dials = self.failed_dials.saturating_add(1);
+                    if self.failed_dials.is_multiple_of(FAILED_DIALS_TOLD) {
+                        tracing::warn!(error, dials = self.failed_dials, "aggregator not reached");
+                    } else {
+                        tracing::debug!(error, "aggregator not reached");
+                    }
+                    self.redial();
+                    return Event::Down;
+                }
             }
-            self.failed_dials += 1;
-            self.redial();
-            return Event::Down;
         }
-        let State::Up(AgentEnd { tx, rx }) = &mut self.state else { return Event::Down };
+        let State::Up(AgentEnd { tx, rx }) = &mut self.state else { return pending().await };
         let event = tokio::select! {
             message = rx.recv() => message.map(Event::Received),
             room = tx.reserve(), if wants_room => room.ok().map(|_| Event::Room),
@@ -105,15 +132,16 @@ fn dial(dialer: Dialer, pause: Duration) -> Dial {
     Box::pin(async move {
         sleep(pause).await;
         match timeout(DIAL, dialer.dial()).await {
-            Ok(Ok(end)) => Some(end),
-            Ok(Err(error)) => {
-                tracing::debug!(error = telemetry::chain(&error), "aggregator not reached");
-                None
-            }
-            Err(_) => {
-                tracing::debug!("aggregator did not answer the dial");
-                None
-            }
+            Ok(Ok(end)) => Ok(end),
+            Ok(Err(error)) => Err(undialled(&error)),
+            Err(_) => Err(Undialled::Failed("no answer in time".to_owned())),
         }
     })
+}
+
+fn undialled(error: &DialError) -> Undialled {
+    if matches!(error, DialError::Gone) {
+        return Undialled::Gone;
+    }
+    Undialled::Failed(telemetry::chain(error))
 }

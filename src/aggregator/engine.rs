@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     meters::Meters,
     session::{self, HELD_MAX, SessionEvent, SessionHandle},
-    settings::{Control, Settings},
+    settings::{Control, OnShutdown, Settings},
 };
 use crate::{
     core::{
@@ -57,6 +57,7 @@ pub async fn run(
 ) -> RunResult {
     let (events_tx, mut events) = mpsc::channel(EVENTS_MAX * 4);
     let (probes_tx, mut probes) = mpsc::channel(EVENTS_MAX);
+    let on_shutdown = settings.on_shutdown;
     let mut engine = Engine::new(settings, events_tx, publish);
     let _probes = spawn_probes(&engine.outputs, &probes_tx);
     drop(probes_tx);
@@ -85,6 +86,9 @@ pub async fn run(
             },
             () = shutdown.cancelled(), if !is_told => {
                 is_told = true;
+                if on_shutdown == OnShutdown::Leave {
+                    break;
+                }
                 let why = "the aggregator was told to end".to_owned();
                 engine.tell(Input::Shutdown(SHUTDOWN_MS, why));
             }
@@ -392,3 +396,6 @@ impl Engine {
 fn random() -> u64 {
     std::hash::RandomState::new().hash_one(0)
 }
+
+#[cfg(test)]
+mod tests;

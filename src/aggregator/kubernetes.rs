@@ -198,3 +198,6 @@ async fn apply(api: &Api<ConfigMap>, run: &RunRef, result: &RunResult) -> kube::
     let params = PatchParams::apply(labels::AGGREGATOR_FIELD_MANAGER).force();
     api.patch(&result_name(run), &params, &Patch::Apply(patch)).await.map(|_| ())
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,10 +14,22 @@ pub struct Settings {
     pub outputs: Vec<OpenOutput>,
     /// What an aggregator of the same run published last, if one has been there before.
     pub former: Option<RunResult>,
+    /// What the order to end (SIGTERM) means.
+    pub on_shutdown: OnShutdown,
     /// Agents are let go only after [`Control::Published`].
     pub awaits_publication: bool,
     /// Where the run's own metrics are kept.
     pub meters: Arc<Meters>,
+}
+
+/// What the order to end means to an aggregator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnShutdown {
+    /// The pod is moved or killed, the run is not: go at once. Agents keep what is not acknowledged, and tell the next
+    /// aggregator all that this one knows. A run that is to end says so in its object.
+    Leave,
+    /// Nobody comes after: stop the load and drain.
+    StopTheRun,
 }
 
 impl Settings {
@@ -27,6 +39,7 @@ impl Settings {
             outputs: crate::output::output::open(&plan.outputs),
             plan,
             former: None,
+            on_shutdown: OnShutdown::StopTheRun,
             awaits_publication: false,
             meters: Arc::new(Meters::default()),
         }

@@ -11,7 +11,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    aggregator::{engine, kubernetes, meters::Meters, settings::Settings},
+    aggregator::{
+        engine, kubernetes,
+        meters::Meters,
+        settings::{OnShutdown, Settings},
+    },
     core::plan::{HTTP_PORT, PLAN_ENV, RunPlan, SESSION_PORT},
     io::{
         clock, crypto,
@@ -29,9 +33,12 @@ const CONNECTIONS_SPARE: usize = 64;
 /// How long the loop may stand still before the process counts as dead.
 const STALL_MS: i64 = 30_000;
 /// How long the API server may take to say what a former aggregator published.
-const FORMER_PATIENCE: Duration = Duration::from_secs(60);
+const FORMER_PATIENCE: Duration = Duration::from_mins(1);
 /// How long publication may go on after the run has ended.
-const PUBLISH_PATIENCE: Duration = Duration::from_secs(60);
+const PUBLISH_PATIENCE: Duration = Duration::from_mins(1);
+
+/// Exit code of an aggregator that was told to end before its run: the Job makes another.
+const LEFT: u8 = 143;
 
 /// Arguments of `weir aggregator`.
 #[derive(Debug, clap::Args)]
@@ -102,6 +109,7 @@ impl Args {
             outputs: output::open(&plan.outputs),
             plan,
             former,
+            on_shutdown: OnShutdown::Leave,
             awaits_publication: true,
             meters,
         };
@@ -114,6 +122,10 @@ impl Args {
                 Err(error) => return Err(error).context("serve sessions"),
             },
         };
+        if result.outcome.is_none() {
+            tracing::info!("told to end before the run has: its next aggregator goes on");
+            return Ok(LEFT);
+        }
         let is_published = tokio::time::timeout(PUBLISH_PATIENCE, publisher).await;
         let reason = result.outcome.as_ref().map(|outcome| outcome.reason.as_str());
         tracing::info!(reason, message = result.message, "the run is over");

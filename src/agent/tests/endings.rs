@@ -318,9 +318,19 @@ async fn without_an_aggregator_the_agent_gives_up_and_leaves_no_k6() {
     rig.until_phase(AgentPhase::Ready).await;
     rig.start_load().await;
     rig.until_phase(AgentPhase::Running).await;
-    rig.forget();
+    rig.cut();
     let Exit::Failed(reason) = rig.agent.await.unwrap() else { panic!("handed over to nobody") };
-    assert!(reason.contains("no session with the aggregator"), "{reason}");
+    assert_eq!(reason, "no aggregator to hand over to");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aggregator_that_has_ended_for_good_is_not_waited_for() {
+    let mut rig = Rig::start(ENDLESS, |settings| settings.orphan_ms = i64::MAX);
+    rig.until_phase(AgentPhase::Ready).await;
+    rig.start_load().await;
+    rig.until_phase(AgentPhase::Running).await;
+    rig.forget();
+    assert!(matches!(rig.agent.await.unwrap(), Exit::Failed(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -358,5 +368,6 @@ async fn a_full_spool_fails_the_run_and_does_not_hold_k6_up() {
     let failure = failure(&rig);
     assert_eq!(failure.reason, "OutputFailed");
     assert!(failure.message.contains("spool of 100000 bytes is full"), "{}", failure.message);
-    rig.until("all samples are counted", |rig| rig.report.emitted >= 20_000).await;
+    rig.until("all samples are counted", |rig| rig.report.framed >= 20_000).await;
+    assert!(rig.report.dropped > 0 && rig.report.dropped < rig.report.framed);
 }

@@ -13,7 +13,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agent::{Exit, Settings, run, settings::SPOOL_BYTES_MAX},
     core::plan::RunRef,
-    io::link::{AggregatorEnd, Dialer},
+    io::{
+        link::{AggregatorEnd, Dialer},
+        telemetry,
+    },
     wire::session::{
         Ack, AgentPhase, Finish, Frame, Goodbye, Hello, Outcome, OutputCounts, Report, RunSetup,
         RunTeardown, SetupData, Start, Stop, ToAgent, ToAggregator, Welcome,
@@ -90,6 +93,9 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
 impl Rig {
     /// Starts an agent on `script`, with settings as `change` leaves them.
     pub(super) fn start(script: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        if std::env::var_os("WEIR_LOG").is_some() {
+            telemetry::init();
+        }
         let dir = tempfile::tempdir().unwrap();
         let mut settings = settings(dir.path(), script);
         change(&mut settings);

@@ -202,3 +202,31 @@ async fn what_the_user_asks_on_the_command_line_is_honoured() {
     assert_eq!(points.count(), 9, "the user's own output is written as well");
     assert!(own_text.contains(r#""instance_id":"1""#));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_runs_as_its_script_does() {
+    let mut rig = Rig::start("", |settings| {
+        let dir = settings.work_dir.parent().unwrap();
+        std::fs::write(dir.join("lib.js"), "export const times = 3;").unwrap();
+        let script = r#"
+            import { times } from "./lib.js";
+            export const options = { vus: 1, iterations: times, tags: { from: "archive" } };
+            export default function () {}
+        "#;
+        std::fs::write(dir.join("main.js"), script).unwrap();
+        let archived = std::process::Command::new(&settings.k6)
+            .args(["archive", "--quiet", "-O", "test.tar", "main.js"])
+            .current_dir(dir)
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(archived.unwrap().success());
+        std::fs::remove_file(dir.join("lib.js")).unwrap();
+        settings.script = dir.join("test.tar").to_string_lossy().into_owned();
+    });
+    rig.until_phase(AgentPhase::Ready).await;
+    rig.start_load().await;
+    rig.until_phase(AgentPhase::Ended).await;
+    let ended = rig.finish().await;
+    assert_eq!(ended.of("iterations").len(), 3);
+    assert!(ended.samples.iter().all(|sample| sample.dimensions["from"] == "archive"));
+}

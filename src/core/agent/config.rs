@@ -18,7 +18,7 @@ pub struct Config {
     pub instance_id: u32,
     /// Tells this agent process from another of the same instance.
     pub incarnation: String,
-    /// Unix time in nanoseconds when this agent process began.
+    /// When this agent process began, Unix time in nanoseconds.
     pub born_unix_ns: i64,
     /// The user's arguments for `k6 run`.
     pub user: UserArgs,

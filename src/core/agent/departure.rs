@@ -19,8 +19,9 @@ impl Machine {
             Some(at) => at.saturating_add(ORPHAN_END_MS),
             None => after(self.unheard_since_ms, self.config.orphan_ms),
         };
-        let last_word_due_ms = match self.terminated_at_ms {
-            Some(_) if !self.last_word_said => after(self.finished_at_ms, LAST_WORD_MS),
+        let must_go = self.terminated_at_ms.is_some() || self.replaceable.is_some();
+        let last_word_due_ms = match self.finished_at_ms {
+            Some(at) if must_go && !self.last_word_said => at.saturating_add(LAST_WORD_MS),
             _ => i64::MAX,
         };
         after(self.terminated_at_ms, self.config.grace_ms).min(orphan_due_ms).min(last_word_due_ms)
@@ -51,8 +52,11 @@ impl Machine {
     /// Leaves when there is nobody to hand over to, or no time to do so.
     pub(super) fn give_up(&mut self, now: Now) {
         let handed_over = self.is_finished() && now.drained;
+        self.last_word_said = self.finished_at_ms.is_some_and(|at| now.ms >= at + LAST_WORD_MS);
+        if let Some(text) = self.replaceable.as_ref().filter(|_| self.last_word_said) {
+            return self.leave(Leave::Failed(format!("before the start {text}")));
+        }
         if let Some(at) = self.terminated_at_ms {
-            self.last_word_said = self.finished_at_ms.is_some_and(|at| now.ms >= at + LAST_WORD_MS);
             if handed_over && self.last_word_said {
                 return self.leave(Leave::HandedOver);
             }
@@ -67,7 +71,7 @@ impl Machine {
         if handed_over && self.orphaned_at_ms.is_none() {
             return self.leave(Leave::HandedOver);
         }
-        let text = format!("no session with the aggregator for {} ms", now.ms - since);
+        let text = "no aggregator to hand over to".to_owned();
         let orphaned_at_ms = *self.orphaned_at_ms.get_or_insert(now.ms);
         self.fail(Reason::RunnersLost, text.clone(), None);
         self.stopped = true;

@@ -48,6 +48,8 @@ pub enum Input {
     SessionUp,
     /// The session is over.
     SessionDown,
+    /// There is no aggregator any more, and there will be none.
+    AggregatorGone,
     /// The aggregator said something. Welcome and acknowledgements are not for the machine.
     Message(FromAggregator),
     /// This process was told to stop.

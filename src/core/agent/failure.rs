@@ -8,7 +8,8 @@ use crate::{
 
 /// A failure of this instance.
 pub fn new(reason: Reason, message: impl Into<String>, exit_code: Option<i32>) -> Failure {
-    Failure { reason: reason.as_str().to_owned(), message: message.into(), exit_code }
+    let (reason, message) = (reason.as_str().to_owned(), message.into());
+    Failure { reason, message, exit_code, provisional: false, word: String::new() }
 }
 
 /// When k6 ended, as far as a failure depends on it.
@@ -36,7 +37,7 @@ pub fn of_exit(exit: &Exit, when: When, stopped: bool) -> Option<Failure> {
     };
     let text = exit.error.as_deref().map(|error| format!(": {error}")).unwrap_or_default();
     let message = format!("k6 ended with {}{text}", exit.describe());
-    Some(new(reason, message, Some(exit.code)))
+    Some(Failure { word: exit.word(), ..new(reason, message, Some(exit.code)) })
 }
 
 #[cfg(test)]
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     fn exit(code: i32, signal: Option<i32>) -> Exit {
-        Exit { code, signal, error: None }
+        Exit { code, signal, oom_killed: false, error: None }
     }
 
     fn reason(code: i32, signal: Option<i32>, when: When, stopped: bool) -> Option<String> {
@@ -79,7 +80,12 @@ mod tests {
 
     #[test]
     fn the_message_carries_k6s_own_error() {
-        let exit = Exit { code: 107, signal: None, error: Some("Error: boom".to_owned()) };
+        let exit = Exit {
+            code: 107,
+            signal: None,
+            oom_killed: false,
+            error: Some("Error: boom".to_owned()),
+        };
         let failure = of_exit(&exit, When::AfterFinish, false).unwrap();
         let wanted = "k6 ended with code 107 (an exception in the script): Error: boom";
         assert_eq!((failure.message.as_str(), failure.exit_code), (wanted, Some(107)));
@@ -88,5 +94,9 @@ mod tests {
             killed.message,
             "k6 ended with signal 9 (killed, as the kernel does when memory runs out)"
         );
+        let starved = Exit { oom_killed: true, ..super::tests::exit(137, Some(9)) };
+        let failure = of_exit(&starved, When::BeforeFinish, false).unwrap();
+        assert_eq!(failure.word, "OOMKilled");
+        assert!(failure.message.contains("spec.k6.resources.limits.memory"));
     }
 }

@@ -85,7 +85,8 @@ pub struct Machine {
     pub(super) vus: u64,
     pub(super) options: Option<Options>,
     pub(super) starts: u32,
-    pub(super) failure_is_provisional: bool,
+    /// k6 died before the start: another agent may take this one's place.
+    pub(super) replaceable: Option<String>,
     pub(super) polling: bool,
     pub(super) poll_due_ms: i64,
     pub(super) overdue_ms: i64,
@@ -123,7 +124,7 @@ impl Machine {
             vus: 0,
             options: None,
             starts: 0,
-            failure_is_provisional: false,
+            replaceable: None,
             polling: false,
             poll_due_ms: i64::MAX,
             overdue_ms: i64::MAX,
@@ -160,6 +161,13 @@ impl Machine {
             }
             Input::SessionDown => {
                 self.unheard_since_ms.get_or_insert(now.ms);
+            }
+            // The run is over, and this instance never was a part of it.
+            Input::AggregatorGone if self.load < Load::Starting && now.drained => {
+                self.leave(Leave::HandedOver);
+            }
+            Input::AggregatorGone => {
+                self.unheard_since_ms = Some(now.ms.saturating_sub(self.config.orphan_ms));
             }
             Input::Message(message) => self.on_message(message, now),
             Input::Terminate => self.on_terminate(now),
@@ -277,6 +285,14 @@ impl Machine {
     /// Whether this agent can say which k6 it has, or that it has none.
     pub const fn knows_k6(&self) -> bool {
         self.version.is_some() || matches!(self.process, Process::Never)
+    }
+
+    /// The same, for what k6's exit code will tell better.
+    pub(super) fn fail_for_now(&mut self, text: &str, exit_code: i32) {
+        if self.failure.is_none() {
+            let failure = failure::new(Reason::Aborted, text, Some(exit_code));
+            self.failure = Some(Failure { provisional: true, ..failure });
+        }
     }
 
     /// k6 has ended, and its last sample is in a frame.

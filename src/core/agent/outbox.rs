@@ -139,7 +139,8 @@ impl Outbox {
         if now_ms >= self.said_ms + REPORT_MS || state(said) != state(report) {
             return true;
         }
-        let is_final = report.k6_exit_code.is_some() && report.acked == report.framed;
+        let is_final =
+            report.k6_exit_code.is_some() && report.acked + report.dropped == report.framed;
         is_final && said.acked != report.acked
     }
 }
@@ -154,6 +155,7 @@ fn state(report: &Report) -> Report {
         outputs: Vec::new(),
         vus: 0,
         last_seq: 0,
+        dropped: 0,
         ..report.clone()
     }
 }

@@ -148,15 +148,13 @@ impl Machine {
             Stage::Interrupted => {
                 if !self.stopped {
                     let text =
-                        "k6 ended the load before its time: the script aborted the test, or failed";
-                    self.fail(Reason::Aborted, text, Some(108));
-                    self.failure_is_provisional = true;
+                        "the load ended before its time: the script aborted the test, or failed";
+                    self.fail_for_now(text, 108);
                 }
                 self.load_over(now);
             }
             Stage::MarkedAsFailed => {
-                self.fail(Reason::Aborted, "the script marked the test as failed", Some(110));
-                self.failure_is_provisional = true;
+                self.fail_for_now("the script marked the test as failed", 110);
                 self.load_over(now);
             }
         }
@@ -197,12 +195,13 @@ impl Machine {
         };
         self.process = Process::Gone;
         self.exit_code = Some(exit.code);
-        match failure::of_exit(exit, when, self.stopping.begun() && self.stopped) {
-            Some(failure) if self.failure.is_none() || self.failure_is_provisional => {
-                self.failure = Some(failure);
-                self.failure_is_provisional = false;
+        if let Some(failure) = failure::of_exit(exit, when, self.stopped) {
+            if self.load < Load::Starting && failure.reason == Reason::RunnersLost.as_str() {
+                self.replaceable = Some(failure.message.clone());
             }
-            _ => {}
+            if self.failure.as_ref().is_none_or(|known| known.provisional) {
+                self.failure = Some(failure);
+            }
         }
         self.load_over(now);
         self.lose_calls(exit);

@@ -44,6 +44,7 @@ impl Machine {
             ended_unix_ns: self.ended_unix_ns,
             vus: self.vus,
             last_seq: account.totals.last_seq,
+            dropped: account.totals.dropped,
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Exit {
     pub code: i32,
     /// Signal that ended the process.
     pub signal: Option<i32>,
+    /// The kernel killed it because the container's memory ran out.
+    pub oom_killed: bool,
     /// The last error that k6 wrote.
     pub error: Option<String>,
 }
@@ -24,6 +26,10 @@ impl Exit {
     /// What ended the process, for people: `code 107 (an exception in the script)`.
     pub fn describe(&self) -> String {
         match self.signal {
+            Some(9) if self.oom_killed => {
+                "signal 9: the container's memory ran out (raise spec.k6.resources.limits.memory)"
+                    .to_owned()
+            }
             Some(9) => "signal 9 (killed, as the kernel does when memory runs out)".to_owned(),
             Some(signal) => format!("signal {signal}"),
             None => match meaning(self.code) {
@@ -31,6 +37,11 @@ impl Exit {
                 None => format!("code {}", self.code),
             },
         }
+    }
+
+    /// One word for an instance that is lost with it, as Kubernetes names such an end.
+    pub fn word(&self) -> String {
+        if self.oom_killed { "OOMKilled".to_owned() } else { format!("ExitCode{}", self.code) }
     }
 
     /// The reason that the exit code stands for, where it stands for one.

@@ -91,6 +91,9 @@ fn published(view: &View) -> Check {
     // The aggregator knows that an agent is gone or never came; the pod says what took it.
     let more = match outcome.reason {
         Reason::RunnersLost => view.losses.words(),
+        Reason::DeadlineExceeded if view.started_ms.is_none() && view.troubles.is_empty() => {
+            trouble::summary(&trouble::silent(view.seen))
+        }
         Reason::DeadlineExceeded if view.started_ms.is_none() => trouble::summary(&view.troubles),
         _ => String::new(),
     };
@@ -113,7 +116,8 @@ fn refused(view: &View) -> Check {
 
 fn source(view: &View) -> Check {
     let SourceSeen::Missing(words) = &view.seen.source else { return Check::Pass };
-    let deadline_ms = view.seen.run.created_ms + SOURCE_GRACE_MS;
+    let grace_ms = SOURCE_GRACE_MS.min(view.test.ready_ms());
+    let deadline_ms = view.seen.run.created_ms + grace_ms;
     match by(deadline_ms, view.now_ms, || outcome(Reason::InvalidSpec, words.clone())) {
         Check::Wait(at_ms) => Check::Wait(at_ms.min(view.now_ms + SOURCE_LOOK_MS)),
         check => check,

@@ -123,11 +123,15 @@ pub fn pod(object: &Pod) -> PodSeen {
         message: status.message.as_deref().map(brief).filter(|message| !message.is_empty()),
         unschedulable: unschedulable(status),
         waiting: containers().find_map(waiting),
+        starting_image: containers().find_map(starting_image),
         failure: containers().find_map(failure),
         finished_ms: containers().filter_map(finished_ms).max(),
         node: object.spec.as_ref().and_then(|spec| spec.node_name.clone()),
     }
 }
+
+/// What is said of each container of a pod that is only starting.
+const STARTING: [&str; 3] = ["", "PodInitializing", "ContainerCreating"];
 
 /// Reason and message of a pod's condition that is True.
 fn condition(status: &PodStatus, kind: &str) -> Option<(String, String)> {
@@ -148,11 +152,16 @@ fn unschedulable(status: &PodStatus) -> Option<String> {
     Some(brief(found.message.as_deref().unwrap_or("the scheduler found no node")))
 }
 
+fn starting_image(container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let is_starting = waiting.reason.as_deref().is_none_or(|reason| STARTING.contains(&reason));
+    is_starting.then(|| container.image.clone())
+}
+
 fn waiting(container: &ContainerStatus) -> Option<WaitingSeen> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.clone().unwrap_or_default();
-    // Said of each container of a pod that is only starting.
-    if ["", "PodInitializing", "ContainerCreating"].contains(&reason.as_str()) {
+    if STARTING.contains(&reason.as_str()) {
         return None;
     }
     Some(WaitingSeen {

@@ -104,6 +104,8 @@ pub struct PodSeen {
     pub unschedulable: Option<String>,
     /// What its first waiting container waits for.
     pub waiting: Option<WaitingSeen>,
+    /// The image of its first container that is only starting: what that takes, its events say.
+    pub starting_image: Option<String>,
     /// How the container that failed ended, or its last try.
     pub failure: Option<FailureSeen>,
     /// When its last container ended.

@@ -40,9 +40,12 @@ pub(super) fn find(seen: &Seen, with_runners: bool) -> Vec<Trouble> {
 pub(super) fn silent(seen: &Seen) -> Vec<Trouble> {
     let newest = newest(seen);
     let slow = |pod: &&PodSeen| pod.phase == PodPhase::Pending && trouble(pod, &newest).is_none();
-    let cause = |pod: &PodSeen| match &pod.node {
-        Some(node) => format!("still starting on node {node}; events of the pod tell why"),
-        None => "not scheduled yet".to_owned(),
+    let cause = |pod: &PodSeen| match (&pod.node, &pod.starting_image) {
+        (Some(node), Some(image)) => {
+            format!("still starting image {image} on node {node}; events of the pod tell why")
+        }
+        (Some(node), None) => format!("still starting on node {node}; events of the pod tell why"),
+        (None, _) => "not scheduled yet".to_owned(),
     };
     seen.pods
         .iter()

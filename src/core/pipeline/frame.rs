@@ -105,3 +105,6 @@ fn nudge(samples: &mut [Sample]) {
         before = Some((sample.series, sample.time_ns));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -287,3 +287,6 @@ fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
     lane.push(id, open, shortened, now_ms);
     Share { rows, open: u64::try_from(open).unwrap_or(u64::MAX), stored: 0, rejected }
 }
+
+#[cfg(test)]
+mod tests;

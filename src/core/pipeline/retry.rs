@@ -54,3 +54,6 @@ pub fn delay_ms(failure: Failure, tries: u32, random: u64) -> i64 {
     let ceiling = first_ms.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(limit_ms);
     i64::try_from(random % (ceiling + 1)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

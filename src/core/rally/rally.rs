@@ -65,8 +65,10 @@ pub struct Rally {
     pub(super) end_by_ms: Option<i64>,
     pub(super) requirements: Option<Requirements>,
     pub(super) setup_data: Option<SetupData>,
-    pub(super) setup_done: bool,
+    pub(super) setup_asked: Option<u32>,
     pub(super) cause: Option<Outcome>,
+    /// The instance whose guess the cause is, until its k6 has ended.
+    pub(super) provisional: Option<u32>,
     pub(super) is_stopping: bool,
     pub(super) in_flight: bool,
     pub(super) outputs_ready: BTreeSet<usize>,
@@ -93,8 +95,9 @@ impl Rally {
             end_by_ms: None,
             requirements: None,
             setup_data: None,
-            setup_done: false,
+            setup_asked: None,
             cause: None,
+            provisional: None,
             is_stopping: false,
             in_flight: false,
             outputs_ready: BTreeSet::new(),
@@ -231,6 +234,20 @@ impl Rally {
         }
     }
 
+    /// As [`Self::blame`]; what an instance says once its k6 has ended replaces what it guessed before.
+    pub(super) fn blame_instance(&mut self, id: u32, cause: Outcome, is_provisional: bool) {
+        if self.provisional == Some(id) && !is_provisional && self.outcome.is_none() {
+            self.provisional = None;
+            self.cause = Some(cause);
+            self.stage_count += 1;
+            return;
+        }
+        if is_provisional && self.cause.is_none() {
+            self.provisional = Some(id);
+        }
+        self.blame(cause);
+    }
+
     fn inherit(&mut self, former: RunResult, now_ms: i64) {
         if former.run != self.config.run {
             return;
@@ -257,3 +274,6 @@ impl Rally {
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(test)]
+mod tests;

@@ -30,13 +30,15 @@ impl Rally {
         match (failure, exit_code) {
             (Some(failure), _) if failure.reason == Reason::RunnersLost.as_str() => {
                 let word = match failure.exit_code {
+                    _ if !failure.word.is_empty() => failure.word,
                     Some(code) => format!("ExitCode{code}"),
                     None => "Terminated".to_owned(),
                 };
                 self.lose_or_wait(id, &word);
             }
             (Some(failure), _) => {
-                self.blame(cause::of_failure(id, &failure, Reason::ScriptFailed));
+                let cause = cause::of_failure(id, &failure, Reason::ScriptFailed);
+                self.blame_instance(id, cause, failure.provisional);
             }
             // A k6 that does not go when it is told to is killed, which says nothing about the run.
             (None, Some(code)) if self.is_draining() && code >= 128 => {}
@@ -67,10 +69,12 @@ impl Rally {
         self.roster.lose(id, Loss { reason: word.to_owned(), is_final });
         let lost = u64::try_from(self.roster.lost().len()).unwrap_or(u64::MAX);
         let all = u64::from(self.config.instances);
-        let loss = &self.config.runner_loss;
-        let is_too_many = match loss.policy {
+        let tolerance = &self.config.runner_loss;
+        let is_too_many = match tolerance.policy {
             LossPolicy::Fail => true,
-            LossPolicy::Tolerate => lost * 100 > u64::from(loss.max_percent) * all || lost == all,
+            LossPolicy::Tolerate => {
+                lost * 100 > u64::from(tolerance.max_percent) * all || lost == all
+            }
         };
         if is_too_many {
             let message = format!("instance {id} was lost ({word})");
@@ -97,8 +101,11 @@ impl Rally {
 
     pub(super) fn setup_answered(&mut self, session: SessionId, answer: Answer, now_ms: i64) {
         let Some(id) = self.roster.of_session(session) else { return };
-        if self.setup_done {
-            if matches!(&self.step, Step::Setup(Some((asked, _))) if *asked == id) {
+        if self.setup_asked != Some(id) {
+            return;
+        }
+        if self.setup_data.is_some() {
+            if matches!(self.step, Step::Setup(Some(_))) {
                 self.step = Step::Setup(None);
             }
             return;
@@ -109,9 +116,8 @@ impl Rally {
             self.blame(Outcome { reason: Reason::SetupFailed, ..cause });
             return;
         }
-        let data = answer.data.unwrap_or_else(|| b"null".as_slice().into());
+        let data = answer.data.unwrap_or_default();
         self.setup_data = Some(SetupData { data: data.clone() });
-        self.setup_done = true;
         if matches!(self.step, Step::Setup(_)) {
             self.send_all(&Message::SetupData(SetupData { data }));
             self.step = Step::Setup(None);

@@ -8,6 +8,8 @@ use crate::wire::{
     session::{AgentPhase, OutputCounts, Report},
 };
 
+/// Why samples that an agent had no room for count as refused.
+const SPOOL_FULL: &str = "SpoolFull";
 /// Refusals of samples that went down with their instance are counted under this word.
 pub const RUNNER_LOST: &str = "RunnerLost";
 
@@ -85,13 +87,12 @@ impl Runner {
 
     /// Whether k6 is gone and all its samples are settled; without outputs there is nothing to settle.
     pub fn is_settled(&self, has_outputs: bool) -> bool {
-        self.phase() == AgentPhase::Finished
-            && (!has_outputs || self.report.acked >= self.report.emitted)
+        self.phase() == AgentPhase::Finished && (!has_outputs || self.unsettled_count() == 0)
     }
 
     /// Samples that are neither stored nor refused, as it says itself.
     pub fn unsettled_count(&self) -> u64 {
-        self.report.emitted.saturating_sub(self.report.acked)
+        self.report.emitted.saturating_sub(self.report.acked).saturating_sub(self.report.dropped)
     }
 
     /// Takes a report in. A phase never goes back.
@@ -111,6 +112,12 @@ impl Runner {
         let mut account = Account { emitted: self.report.emitted, ..Account::default() };
         if !is_away {
             account.add(&self.report.outputs);
+            if self.report.dropped > 0 {
+                for name in outputs {
+                    let own = account.outputs.entry(name.clone()).or_default();
+                    own.rejected.insert(SPOOL_FULL.to_owned(), self.report.dropped);
+                }
+            }
             return account;
         }
         account.outputs.clone_from(&self.tally.outputs);

@@ -48,7 +48,7 @@ impl Rally {
             && self.setup_data.is_none()
         {
             self.setup_data = Some(SetupData { data });
-            self.setup_done = true;
+            self.start_those_who_waited(now_ms);
         }
         self.roster.update(id, |runner| {
             runner.incarnation = Some(incarnation);
@@ -120,7 +120,6 @@ impl Rally {
             asked.as_ref().is_some_and(|(at, of)| *at == id && Some(of) == incarnation.as_ref())
         };
         match &self.step {
-            Step::Gathering => {}
             Step::Setup(asked) if is_asked(asked) => {
                 self.send(id, Message::RunSetup(RunSetup {}));
             }
@@ -134,15 +133,17 @@ impl Rally {
                 self.give_up(id, "the load has started without this process");
             }
             Step::Running if phase == AgentPhase::Ready => self.start_late(id, now_ms),
-            Step::Running => {}
             Step::Teardown(asked) if is_asked(asked) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
             }
-            Step::Teardown(_) => {}
             Step::Draining | Step::Closing if phase < AgentPhase::Finished => {
                 self.send(id, Message::Finish(Finish {}));
             }
-            Step::Draining | Step::Closing => {}
+            Step::Gathering
+            | Step::Running
+            | Step::Teardown(_)
+            | Step::Draining
+            | Step::Closing => {}
             Step::Leaving | Step::Ended => self.send(id, Message::Goodbye(Goodbye {})),
         }
     }
@@ -161,8 +162,27 @@ impl Rally {
             self.give_up(id, "the load has started without this process");
             return;
         }
+        if self.wants_setup() && self.setup_data.is_none() {
+            // One of those that have started holds the data, and brings it along when it dials.
+            return;
+        }
         self.hand_setup_data(id);
         self.send(id, Message::Start(Start {}));
+    }
+
+    fn start_those_who_waited(&mut self, now_ms: i64) {
+        if self.step != Step::Running || self.is_stopping {
+            return;
+        }
+        let waiting: Vec<u32> = self
+            .roster
+            .iter()
+            .filter(|(_, runner)| runner.session.is_some() && runner.phase() == AgentPhase::Ready)
+            .map(|(id, _)| id)
+            .collect();
+        for id in waiting {
+            self.start_late(id, now_ms);
+        }
     }
 
     /// Turns an instance away that is of no use to a run that goes on.

@@ -149,13 +149,13 @@ impl Rally {
             return;
         }
         match (&self.step, self.roster.has_started()) {
-            (Step::Closing | Step::Leaving | Step::Ended, _) => {}
             (Step::Setup(Some((asked, _))), false) if *asked == id => {
                 let message = format!("instance {id} was lost while setup() ran on it");
                 self.blame(cause::outcome(Reason::SetupFailed, message));
                 self.lose(id, "SessionLost", false);
             }
-            (Step::Gathering | Step::Setup(_), false) => {}
+            (Step::Gathering | Step::Setup(_), false)
+            | (Step::Closing | Step::Leaving | Step::Ended, _) => {}
             _ => self.lose(id, "SessionLost", false),
         }
     }
@@ -176,11 +176,12 @@ impl Rally {
             }
             return;
         }
-        let wants_setup = !self.requirements.as_ref().is_some_and(|asked| asked.no_setup);
+        let wants_setup = self.wants_setup();
         let first = self.roster.get(1).and_then(|runner| runner.incarnation.clone());
         match first {
-            Some(incarnation) if wants_setup && !self.setup_done => {
+            Some(incarnation) if wants_setup && self.setup_data.is_none() => {
                 self.send(1, Message::RunSetup(RunSetup {}));
+                self.setup_asked = Some(1);
                 self.step = Step::Setup(Some((1, incarnation)));
                 let own_ms = self.requirements.as_ref().map_or(0, |r| r.setup_timeout_ms);
                 self.deadline_ms =
@@ -193,6 +194,11 @@ impl Rally {
                 self.start(now_ms);
             }
         }
+    }
+
+    /// Whether the script's `setup()` is to be run, as far as is known.
+    pub(super) fn wants_setup(&self) -> bool {
+        !self.requirements.as_ref().is_some_and(|asked| asked.no_setup)
     }
 
     fn check_requirements(&mut self) {
@@ -272,7 +278,7 @@ impl Rally {
 
     fn after_load(&mut self, now_ms: i64) {
         let skips = |asked: &crate::wire::session::Requirements| asked.no_teardown;
-        let has_setup_run = self.setup_done || self.roster.has_started();
+        let has_setup_run = self.setup_data.is_some() || self.roster.has_started();
         let was_setup_refused = matches!(&self.cause, Some(c) if c.reason == Reason::SetupFailed);
         if self.requirements.as_ref().is_none_or(skips) || !has_setup_run || was_setup_refused {
             self.drain(now_ms);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_timestreamwrite::{Client, Config};
+use aws_sdk_timestreamwrite::{Client, Config, error::ProvideErrorMetadata};
 use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::{Mutex, OnceCell};
 
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// How long a discovered endpoint is kept when the service does not say, or could not be asked again.
-const ENDPOINT_KEPT: Duration = Duration::from_secs(60);
+const ENDPOINT_KEPT: Duration = Duration::from_mins(1);
 
 /// Why no client is there to call with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,7 +153,7 @@ impl TimestreamOutput {
             .send()
             .await;
         let Err(error) = answer else { return Written::Stored };
-        let written = outcome::of_error(&error, batch.records.len(), self.target());
+        let written = outcome::of_error(&error, &batch.records, self.target());
         if matches!(written, Written::Failed(Failure::Endpoint, _)) {
             self.set_found(None);
         }
@@ -175,9 +175,10 @@ impl Output for TimestreamOutput {
 async fn discover(base: &Base) -> Result<Discovered, ClientError> {
     let answer = base.client.describe_endpoints().send().await.map_err(|error| {
         let status = error.raw_response().map(|raw| raw.status().as_u16());
+        let is_throttled = error.code() == Some("ThrottlingException");
         let said = telemetry::chain(&error);
         match status {
-            Some(400 | 401 | 403) => ClientError::Denied(said),
+            Some(400 | 401 | 403) if !is_throttled => ClientError::Denied(said),
             _ => ClientError::Discovery(said),
         }
     })?;
@@ -190,3 +191,6 @@ async fn discover(base: &Base) -> Result<Discovered, ClientError> {
         base.config.to_builder().endpoint_url(format!("https://{}", endpoint.address())).build();
     Ok(Discovered { client: Client::from_conf(config), until: Instant::now() + kept })
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::{
     core::pipeline::{
+        batch::Record,
         retry::{Failure, Written},
         row::Refusal,
     },
@@ -24,15 +25,15 @@ pub struct Target<'a> {
     pub table: &'a str,
 }
 
-/// What became of a call with `record_count` records that failed with `error`.
+/// What became of the call that should have written `records` and failed with `error`.
 pub fn of_error(
     error: &SdkError<WriteRecordsError, HttpResponse>,
-    record_count: usize,
+    records: &[Record],
     target: Target<'_>,
 ) -> Written {
     match error {
         SdkError::ServiceError(service) => {
-            of_service_error(service.err(), service.raw().status().as_u16(), record_count, target)
+            of_service_error(service.err(), service.raw().status().as_u16(), records, target)
         }
         SdkError::TimeoutError(_) => Written::Failed(Failure::Timeout, text(error)),
         SdkError::DispatchFailure(failure) if failure.is_timeout() => {
@@ -46,13 +47,13 @@ pub fn of_error(
 fn of_service_error(
     error: &WriteRecordsError,
     status: u16,
-    record_count: usize,
+    records: &[Record],
     target: Target<'_>,
 ) -> Written {
     let said = said(error, status);
     match error {
         WriteRecordsError::RejectedRecordsException(rejected) => {
-            of_rejected(rejected.rejected_records(), record_count, said)
+            of_rejected(rejected.rejected_records(), records, said)
         }
         WriteRecordsError::ThrottlingException(_) => Written::Failed(Failure::Throttled, said),
         WriteRecordsError::InternalServerException(_) => Written::Failed(Failure::Server, said),
@@ -83,25 +84,27 @@ fn of_unknown(code: &str, status: u16, said: String, target: Target<'_>) -> Writ
     }
 }
 
-fn of_rejected(rejected: &[RejectedRecord], record_count: usize, said: String) -> Written {
+fn of_rejected(rejected: &[RejectedRecord], records: &[Record], said: String) -> Written {
     let mut refused = Vec::with_capacity(rejected.len());
     for record in rejected {
-        match usize::try_from(record.record_index()) {
-            Ok(at) if at < record_count => refused.push((at, refusal(record))),
+        let at = usize::try_from(record.record_index()).unwrap_or(usize::MAX);
+        match records.get(at) {
+            Some(written) => refused.push((at, refusal(record, written.time_ns))),
             // An index that points nowhere: find the record ourselves.
-            Ok(_) | Err(_) => return Written::Invalid(said),
+            None => return Written::Invalid(said),
         }
     }
     if refused.is_empty() { Written::Invalid(said) } else { Written::Partly(refused) }
 }
 
 /// The class of a rejection, by what stands in its text: Timestream has no code for it.
-fn refusal(record: &RejectedRecord) -> Refusal {
-    let reason = record.reason().unwrap_or_default().to_lowercase();
+fn refusal(record: &RejectedRecord, time_ns: i64) -> Refusal {
+    let text = record.reason().unwrap_or_default();
+    let reason = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     if record.existing_version().is_some() || says(&["version"]) {
         Refusal::VersionConflict
-    } else if says(&["future", "ahead of", "too new"]) {
+    } else if says(&["future", "ahead of", "too new"]) || is_past_range(text, time_ns) {
         Refusal::TooFarInFuture
     } else if says(&["retention", "time range", "too old", "older"]) {
         Refusal::TooOld
@@ -112,6 +115,14 @@ fn refusal(record: &RejectedRecord) -> Refusal {
     } else {
         Refusal::Other
     }
+}
+
+/// Whether the time lies at or past the end of the range that the text names as `[from, to)`.
+fn is_past_range(text: &str, time_ns: i64) -> bool {
+    let range = text.split_once('[').and_then(|(_, rest)| rest.split_once(')'));
+    let end = range.and_then(|(range, _)| range.split_once(',')).map(|(_, end)| end.trim());
+    let end: Option<jiff::Timestamp> = end.and_then(|end| end.parse().ok());
+    end.is_some_and(|end| i128::from(time_ns) >= end.as_nanosecond())
 }
 
 fn said(error: &WriteRecordsError, status: u16) -> String {

@@ -35,7 +35,7 @@ fn config() -> Config {
         instances: 2,
         instance_id: 1,
         incarnation: "i".to_owned(),
-        born_unix_ns: 7,
+        born_unix_ns: 1,
         user: UserArgs::default(),
         environment: Environment::new(),
         tags: BTreeMap::new(),
@@ -55,7 +55,7 @@ fn options() -> Options {
 }
 
 fn exit(code: i32) -> Exit {
-    Exit { code, signal: None, error: None }
+    Exit { code, signal: None, oom_killed: false, error: None }
 }
 
 fn version() -> Input {
@@ -278,7 +278,7 @@ fn a_k6_that_does_not_stop_is_pushed_harder() {
     assert_eq!(life.after(30_000), [Action::Push(Push::Interrupt)]);
     assert_eq!(life.after(60_000), [Action::Push(Push::Interrupt)]);
     assert_eq!(life.after(5_000), [Action::Push(Push::Kill)]);
-    life.says(Input::Exited(Exit { code: 137, signal: Some(9), error: None }));
+    life.says(Input::Exited(Exit { code: 137, signal: Some(9), oom_killed: false, error: None }));
     assert_eq!(life.reason(), None, "it was Weir that killed it");
 }
 
@@ -300,8 +300,9 @@ fn an_abort_is_told_at_once_and_made_exact_by_the_exit_code() {
     );
     life.says(finish());
     let error = Some("Error: boom".to_owned());
-    life.says(Input::Exited(Exit { code: 107, signal: None, error }));
+    life.says(Input::Exited(Exit { code: 107, signal: None, oom_killed: false, error }));
     let failure = life.report().failure.unwrap();
+    assert!(!failure.provisional);
     assert_eq!((failure.reason.as_str(), failure.exit_code), ("ScriptFailed", Some(107)));
     assert!(failure.message.contains("Error: boom"));
 }
@@ -387,6 +388,19 @@ fn an_orphan_that_has_nothing_left_to_hand_over_is_content() {
 }
 
 #[test]
+fn when_the_run_is_over_an_instance_that_never_began_is_content() {
+    let mut life = Life::ready();
+    let wanted = [Action::Push(Push::Kill), Action::Leave(Leave::HandedOver)];
+    assert_eq!(life.says(Input::AggregatorGone), wanted);
+
+    let mut life = Life::running();
+    assert_eq!(life.says(Input::AggregatorGone), [Action::Push(Push::Interrupt)]);
+    life.says(Input::Exited(exit(105)));
+    let actions = life.says(Input::SamplesEnded);
+    assert!(matches!(&actions[..], [Action::Leave(Leave::Failed(_))]), "{actions:?}");
+}
+
+#[test]
 fn an_order_to_stop_hands_over_within_the_grace() {
     let mut life = Life::running();
     assert_eq!(life.says(Input::Terminate), [Action::Push(Push::Rest)]);
@@ -411,6 +425,25 @@ fn an_order_to_stop_before_the_start_is_no_failure_of_the_run() {
     let actions = life.says(Input::Terminate);
     assert!(matches!(&actions[..], [Action::Push(Push::Kill), Action::Leave(Leave::Failed(_))]));
     assert_eq!(life.reason(), None);
+}
+
+#[test]
+fn a_k6_that_dies_before_the_start_makes_room_for_another_agent() {
+    let mut life = Life::ready();
+    life.says(Input::Exited(Exit { code: 137, signal: Some(9), oom_killed: false, error: None }));
+    life.says(Input::SamplesEnded);
+    assert_eq!(
+        (life.machine.phase(), life.reason().unwrap()),
+        (AgentPhase::Finished, "RunnersLost".into())
+    );
+    assert!(life.after(499).is_empty(), "the report has time to arrive");
+    let actions = life.after(1);
+    assert!(matches!(&actions[..], [Action::Leave(Leave::Failed(_))]), "{actions:?}");
+
+    let mut life = Life::ready();
+    life.says(Input::Exited(exit(107)));
+    life.says(Input::SamplesEnded);
+    assert!(life.after(500).is_empty(), "a bad script is bad for every agent");
 }
 
 #[test]

@@ -30,7 +30,7 @@ impl Desk {
             instances: 1,
             instance_id: 1,
             incarnation: "i".to_owned(),
-            born_unix_ns: 7,
+            born_unix_ns: 1,
             user: UserArgs::default(),
             environment: Environment::new(),
             tags: BTreeMap::new(),
@@ -112,7 +112,8 @@ fn counts_are_told_once_a_second_and_a_change_of_state_at_once() {
 #[test]
 fn the_last_acknowledgement_is_told_at_once() {
     let mut desk = Desk::up();
-    let exit = crate::core::k6::exit::Exit { code: 107, signal: None, error: None };
+    let exit =
+        crate::core::k6::exit::Exit { code: 107, signal: None, oom_killed: false, error: None };
     let failed = crate::core::agent::events::Uninspected::Failed(exit);
     desk.machine.handle(Input::Inspected(Err(failed)), NOW);
     desk.machine.handle(Input::SamplesEnded, NOW);

@@ -1,0 +1,486 @@
+//! The whole aggregator against servers that are not ours to bend: the strict stand-in (environment `WEIR_STANDIN`:
+//! its binary) and moto (`WEIR_MOTO`: the stand-in's `checks/moto_server`). Both want any AWS keys in the environment.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says by panicking what went wrong"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env,
+    io::{Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use weir::{
+    aggregator::{engine, settings::Settings},
+    api::v1alpha1::{Output, Reason, RunnerLoss, Timestream, TimestreamCreate},
+    core::plan::{RunPlan, RunRef},
+    io::link::Dialer,
+    wire::{
+        PROTOCOL,
+        result::RunResult,
+        session::{
+            AgentPhase, Frame, Hello, OutputCounts, Report, Requirements, Series, ToAggregator,
+            to_agent::Message as Down, to_aggregator::Message as Up,
+        },
+    },
+};
+
+const INSTANCES: u32 = 4;
+const FRAMES: u64 = 6;
+const SAMPLES: u32 = 420;
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// A server that ends with the test.
+struct Server {
+    child: Child,
+    port: u16,
+    _files: tempfile::TempDir,
+}
+
+impl Server {
+    fn start(variable: &str, arguments: &[&str]) -> Self {
+        let program = env::var_os(variable).map(PathBuf::from);
+        let Some(program) = program else { panic!("set {variable} to the server's program") };
+        assert!(
+            env::var_os("AWS_SECRET_ACCESS_KEY").is_some(),
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to anything"
+        );
+        let files = tempfile::tempdir().unwrap();
+        let port_file = files.path().join("port");
+        let child = Command::new(program)
+            .args(arguments)
+            .arg("--port-file")
+            .arg(&port_file)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let mut server = Self { child, port: 0, _files: files };
+        for _ in 0..600 {
+            let port = std::fs::read_to_string(&port_file).unwrap_or_default();
+            if let Ok(port) = port.trim().parse() {
+                server.port = port;
+                return server;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("the server has no port after a minute");
+    }
+
+    fn standin(arguments: &[&str]) -> Self {
+        let secret = env::var("AWS_SECRET_ACCESS_KEY").unwrap_or_default();
+        let fixed = ["timestream", "--secret-key", &secret];
+        Self::start("WEIR_STANDIN", &[&fixed, arguments].concat())
+    }
+
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// A request as HTTP/1.0, so that the answer comes in one piece and ends with the connection.
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 2") || head.starts_with("HTTP/1.1 2"), "{head}");
+        body.to_owned()
+    }
+
+    fn rows(&self) -> BTreeSet<Row> {
+        let text = self.ask("GET", "/rows", "");
+        let rows: Vec<Row> = text.lines().map(Row::read).collect();
+        let set: BTreeSet<Row> = rows.iter().cloned().collect();
+        assert_eq!(set.len(), rows.len(), "no row twice");
+        set
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A row, the value as its bits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    dimensions: BTreeMap<String, String>,
+    measure: String,
+    value: u64,
+    time_ns: i64,
+}
+
+impl Row {
+    fn read(line: &str) -> Self {
+        let row: Value = serde_json::from_str(line).unwrap();
+        // The JSON parser may be off by the last bit; the text is not.
+        let (_, value) = line.split_once("\"value\":").unwrap();
+        let text = value.split([',', '}']).next().unwrap().trim().trim_matches('"');
+        let value: f64 = text.parse().unwrap();
+        Self {
+            dimensions: serde_json::from_value(row["dimensions"].clone()).unwrap(),
+            measure: row["measure_name"].as_str().unwrap().to_owned(),
+            value: f64::to_bits(value),
+            time_ns: row["time_ns"].as_i64().unwrap(),
+        }
+    }
+}
+
+fn now_ns() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+/// Frames of one instance, and the rows they must become.
+fn frames(instance_id: u32) -> (Vec<Frame>, BTreeSet<Row>) {
+    let tags: [&[(&str, &str)]; 4] = [
+        &[
+            ("method", "GET"),
+            ("status", "200"),
+            ("url", "http://shop/?q=ä"),
+            ("vu", "1"),
+            ("iter", "0"),
+        ],
+        &[("method", "GET"), ("status", "500"), ("group", "::checkout"), ("error", "")],
+        &[("time", "renamed"), ("ts_x", "renamed too")],
+        &[],
+    ];
+    let metrics = ["http_req_duration", "my_counter", "my_gauge", "my_rate"];
+    let mut frames = Vec::new();
+    let mut rows = BTreeSet::new();
+    for seq in 1..=FRAMES {
+        let mut strings: Vec<String> = metrics.map(str::to_owned).into();
+        let mut index = |text: &str| {
+            strings.push(text.to_owned());
+            u32::try_from(strings.len() - 1).unwrap()
+        };
+        let id = instance_id.to_string();
+        let series: Vec<Series> = (0..16u32)
+            .map(|at| {
+                let own = tags[usize::try_from(at / 4).unwrap()];
+                let all = own.iter().copied().chain([("instance_id", id.as_str())]);
+                let dimensions =
+                    all.flat_map(|(name, value)| [index(name), index(value)]).collect();
+                Series { metric: at % 4, dimensions }
+            })
+            .collect();
+        let base_time_ns = now_ns() - 60_000_000_000;
+        let mut frame = Frame { seq, strings, series, base_time_ns, ..Frame::default() };
+        for at in 0..SAMPLES {
+            let value = f64::from(at) / 7.0 + f64::from(instance_id);
+            let time_ns = base_time_ns + 1001 * i64::from(at);
+            frame.sample_series.push(at % 16);
+            frame.time_delta_ns.push(if at == 0 { 0 } else { 1001 });
+            frame.value.push(value);
+            let mut dimensions: BTreeMap<String, String> = tags
+                [usize::try_from(at % 16 / 4).unwrap()]
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| match *name {
+                "time" | "ts_x" => (format!("k6_{name}"), (*value).to_owned()),
+                _ => ((*name).to_owned(), (*value).to_owned()),
+            })
+            .collect();
+            dimensions.insert("instance_id".to_owned(), id.clone());
+            let measure = metrics[usize::try_from(at % 4).unwrap()].to_owned();
+            rows.insert(Row { dimensions, measure, value: value.to_bits(), time_ns });
+        }
+        frames.push(frame);
+    }
+    (frames, rows)
+}
+
+/// An agent without k6: it sends what it is given once the run starts.
+async fn agent(dialer: Dialer, instance_id: u32, frames: Vec<Frame>) {
+    let mut end = dialer.dial().await.unwrap();
+    let emitted: u64 = frames.iter().map(|frame| frame.value.len() as u64).sum();
+    let sizes: BTreeMap<u64, u64> =
+        frames.iter().map(|frame| (frame.seq, frame.value.len() as u64)).collect();
+    let mut report = Report {
+        phase: AgentPhase::Ready.into(),
+        requirements: Some(Requirements {
+            max_vus: 100,
+            total_duration_ms: 60_000,
+            no_setup: true,
+            no_teardown: true,
+            ..Requirements::default()
+        }),
+        ..Report::default()
+    };
+    let hello = Up::Hello(Hello {
+        protocol: PROTOCOL,
+        run: "ns/run/uid".to_owned(),
+        instance_id,
+        incarnation: "i".to_owned(),
+        report: Some(report.clone()),
+        ..Hello::default()
+    });
+    end.tx.send(ToAggregator { message: Some(hello) }).await.unwrap();
+    while let Some(message) = end.rx.recv().await {
+        match message.message.unwrap() {
+            Down::Start(_) => {
+                report.emitted = emitted;
+                report.started_unix_ns = now_ns();
+                for frame in &frames {
+                    let frame = Up::Frame(frame.clone());
+                    end.tx.send(ToAggregator { message: Some(frame) }).await.unwrap();
+                }
+                report.phase = AgentPhase::Ended.into();
+            }
+            Down::Stop(_) => report.phase = report.phase.max(AgentPhase::Ended.into()),
+            Down::Finish(_) => report.phase = AgentPhase::Finished.into(),
+            Down::Ack(ack) => {
+                report.acked += sizes[&ack.seq];
+                add(&mut report.outputs, ack.outputs);
+            }
+            Down::Goodbye(_) => return,
+            Down::Refused(refused) => panic!("refused: {}", refused.message),
+            Down::Welcome(_) | Down::RunSetup(_) | Down::SetupData(_) | Down::RunTeardown(_) => {}
+        }
+        let report = Up::Report(report.clone());
+        drop(end.tx.send(ToAggregator { message: Some(report) }).await);
+    }
+}
+
+fn add(to: &mut Vec<OutputCounts>, counts: Vec<OutputCounts>) {
+    for counts in counts {
+        match to.iter_mut().find(|own| own.name == counts.name) {
+            None => to.push(counts),
+            Some(own) => {
+                own.stored += counts.stored;
+                for (reason, count) in counts.rejected {
+                    *own.rejected.entry(reason).or_default() += count;
+                }
+            }
+        }
+    }
+}
+
+fn output(endpoint: &str) -> Timestream {
+    Timestream {
+        region: Some("us-east-1".to_owned()),
+        database_name: "loadtests".to_owned(),
+        table_name: "samples".to_owned(),
+        endpoint_url: Some(endpoint.to_owned()),
+        max_concurrent_writes: 8,
+        linger_milliseconds: 100,
+        ..Timestream::default()
+    }
+}
+
+async fn run(timestream: Timestream, frames: Vec<Vec<Frame>>) -> RunResult {
+    let plan = RunPlan {
+        run: RunRef { namespace: "ns".into(), name: "run".into(), uid: "uid".into() },
+        instances: INSTANCES,
+        created_unix_ms: now_ns() / 1_000_000,
+        ready_ms: 30_000,
+        drain_ms: 90_000,
+        runner_loss: RunnerLoss::default(),
+        outputs: vec![Output { name: None, timestream: Some(timestream) }],
+    };
+    let (sessions_tx, sessions) = mpsc::channel(8);
+    let (_control, control) = mpsc::channel(8);
+    let (publish, _results) = watch::channel(RunResult::default());
+    let run = tokio::spawn(engine::run(
+        Settings::local(plan),
+        sessions,
+        control,
+        publish,
+        CancellationToken::new(),
+    ));
+    let agents: Vec<_> = (1..=INSTANCES)
+        .zip(frames)
+        .map(|(id, frames)| tokio::spawn(agent(Dialer::Local(sessions_tx.clone()), id, frames)))
+        .collect();
+    let result = tokio::time::timeout(DEADLINE, run).await.expect("the run ends").unwrap();
+    for agent in agents {
+        agent.abort();
+    }
+    result
+}
+
+fn everyone() -> (Vec<Vec<Frame>>, BTreeSet<Row>) {
+    let (frames, rows): (Vec<_>, Vec<_>) = (1..=INSTANCES).map(frames).unzip();
+    (frames, rows.into_iter().flatten().collect())
+}
+
+fn verify_whole(server: &Server, result: &RunResult, rows: &BTreeSet<Row>) {
+    assert_eq!(
+        result.outcome.as_ref().unwrap().reason,
+        Reason::ThresholdsMet,
+        "{}",
+        result.message
+    );
+    let output = &result.outputs[0];
+    let count = u64::from(INSTANCES) * FRAMES * u64::from(SAMPLES);
+    assert_eq!((output.emitted, output.stored, output.rejected.len()), (count, count, 0));
+    let stored = server.rows();
+    assert_eq!(stored.len(), rows.len());
+    if let Some(missing) = rows.difference(&stored).next() {
+        let near = stored.iter().find(|row| row.time_ns == missing.time_ns);
+        panic!("not as it was emitted: {missing:?}, but {near:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_row_is_exactly_what_was_emitted() {
+    let server = Server::standin(&["--table", "loadtests.samples"]);
+    let (frames, rows) = everyone();
+    let result = run(output(&server.endpoint()), frames).await;
+    verify_whole(&server, &result, &rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_troubled_server_costs_time_but_no_row() {
+    let server = Server::standin(&[
+        "--table",
+        "loadtests.samples",
+        "--throttle-percent",
+        "30",
+        "--fail-percent",
+        "10",
+        "--cut-percent",
+        "5",
+        "--cut-after-apply-percent",
+        "5",
+        "--latency-ms",
+        "5",
+    ]);
+    let (frames, rows) = everyone();
+    let result = run(output(&server.endpoint()), frames).await;
+    verify_whole(&server, &result, &rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_for_a_while_costs_time_but_no_row() {
+    let server = Server::standin(&["--table", "loadtests.samples"]);
+    let (frames, rows) = everyone();
+    let output = output(&server.endpoint());
+    let down = async {
+        while server.ask("GET", "/stats", "").contains("\"records_stored\":0") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.ask("PUT", "/control/faults", r#"{"down_ms": 4000}"#);
+    };
+    let (result, ()) = tokio::join!(run(output, frames), down);
+    verify_whole(&server, &result, &rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_record_costs_itself_alone_and_is_counted_by_its_reason() {
+    let server = Server::standin(&["--table", "loadtests.samples"]);
+    let (mut frames, rows) = everyone();
+    let own = |value: f64, seconds: i64, seq: u64| Frame {
+        seq,
+        strings: vec!["my_gauge".to_owned(), "instance_id".to_owned(), "1".to_owned()],
+        series: vec![Series { metric: 0, dimensions: vec![1, 2] }],
+        base_time_ns: now_ns() / 1_000_000_000 * 1_000_000_000 + seconds * 1_000_000_000,
+        sample_series: vec![0],
+        time_delta_ns: vec![0],
+        value: vec![value],
+    };
+    let base = own(0.0, -300, 0).base_time_ns;
+    let bad = [
+        own(1.0, -7 * 3600, FRAMES + 1),
+        own(2.0, 3600, FRAMES + 2),
+        own(f64::NAN, 0, FRAMES + 3),
+        own(f64::NEG_INFINITY, 0, FRAMES + 4),
+        Frame { base_time_ns: base, ..own(5.0, 0, FRAMES + 5) },
+        Frame { base_time_ns: base, ..own(6.0, 0, FRAMES + 6) },
+    ];
+    frames[0].extend(bad);
+    let result = run(output(&server.endpoint()), frames).await;
+    assert_eq!(
+        result.outcome.as_ref().unwrap().reason,
+        Reason::ThresholdsMet,
+        "{}",
+        result.message
+    );
+    let output = &result.outputs[0];
+    let good = u64::from(INSTANCES) * FRAMES * u64::from(SAMPLES);
+    assert_eq!((output.emitted, output.stored), (good + 6, good + 1));
+    let rejected: Vec<(&str, u64)> =
+        output.rejected.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    assert_eq!(
+        rejected,
+        [("NotFinite", 2), ("TooFarInFuture", 1), ("TooOld", 1), ("VersionConflict", 1)]
+    );
+    let stored = server.rows();
+    assert_eq!(stored.len() as u64, good + 1);
+    assert!(rows.is_subset(&stored));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_table_ends_the_run_before_its_start() {
+    let server = Server::standin(&[]);
+    let result = run(output(&server.endpoint()), everyone().0).await;
+    let outcome = result.outcome.unwrap();
+    assert_eq!(outcome.reason, Reason::OutputFailed);
+    assert!(
+        outcome.message.contains("no table samples in database loadtests"),
+        "{}",
+        outcome.message
+    );
+    assert_eq!(result.started_unix_ms, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_table_is_made_where_that_is_asked_for() {
+    let server = Server::standin(&[]);
+    let (frames, rows) = everyone();
+    let create =
+        Some(TimestreamCreate { memory_retention_hours: 24, magnetic_retention_days: 365 });
+    let result = run(Timestream { create, ..output(&server.endpoint()) }, frames).await;
+    verify_whole(&server, &result, &rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denied_writes_end_the_run_and_say_what_to_allow() {
+    let server = Server::standin(&["--table", "loadtests.samples", "--deny"]);
+    let (frames, _) = everyone();
+    let result = run(output(&server.endpoint()), frames).await;
+    let outcome = result.outcome.unwrap();
+    assert_eq!(outcome.reason, Reason::OutputFailed);
+    assert!(outcome.message.contains("allow timestream:WriteRecords"), "{}", outcome.message);
+    let output = &result.outputs[0];
+    assert_eq!(output.emitted, output.rejected["OutputFailed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moto_takes_every_record_too() {
+    let server = Server::start("WEIR_MOTO", &["--table", "loadtests.samples"]);
+    let (frames, rows) = everyone();
+    let result = run(output(&server.endpoint()), frames).await;
+    assert_eq!(
+        result.outcome.as_ref().unwrap().reason,
+        Reason::ThresholdsMet,
+        "{}",
+        result.message
+    );
+    assert_eq!(result.outputs[0].stored, rows.len() as u64);
+    let data: Value = serde_json::from_str(&server.ask("GET", "/moto-api/data.json", "")).unwrap();
+    let records = data["timestreamwrite"]["TimestreamTable"][0]["records"].as_array().unwrap();
+    assert_eq!(records.len(), rows.len());
+    let by = |measure: &str| records.iter().filter(|r| r["MeasureName"] == measure).count();
+    assert_eq!(by("my_counter"), rows.iter().filter(|row| row.measure == "my_counter").count());
+    let times: BTreeSet<&str> = records.iter().map(|r| r["Time"].as_str().unwrap()).collect();
+    assert!(rows.iter().all(|row| times.contains(row.time_ns.to_string().as_str())));
+}
