@@ -4,6 +4,8 @@
     clippy::expect_used,
     reason = "a benchmark; criterion's macros make public functions"
 )]
+#![expect(missing_docs, reason = "the macro's functions have none")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
 
 use std::hint::black_box;
 
