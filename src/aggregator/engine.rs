@@ -43,6 +43,8 @@ const EVENTS_MAX: usize = 256;
 const TICK: Duration = Duration::from_millis(250);
 /// How often progress is published at most, in milliseconds; changes of the stage go out at once.
 const PUBLISH_INTERVAL_MS: i64 = 250;
+/// How often people are told at most that writes fail, in milliseconds.
+const WARN_INTERVAL_MS: i64 = 10_000;
 /// What is left of a pod's grace (60 s) for publishing and leaving, in milliseconds.
 const SHUTDOWN_MS: i64 = 45_000;
 
@@ -117,6 +119,7 @@ struct Engine {
     published_stage: Option<u64>,
     publish_after_ms: i64,
     troubles: BTreeMap<usize, String>,
+    warn_after_ms: i64,
     in_flight: bool,
     has_ended: bool,
     now_ms: i64,
@@ -146,6 +149,7 @@ impl Engine {
             published_stage: None,
             publish_after_ms: 0,
             troubles: BTreeMap::new(),
+            warn_after_ms: 0,
             in_flight: false,
             has_ended: false,
             now_ms,
@@ -364,8 +368,9 @@ impl Engine {
             }
         }
         for (at, trouble) in changed {
-            if !trouble.is_empty() {
-                tracing::warn!(output = at, trouble, "writes fail");
+            if !trouble.is_empty() && self.now_ms >= self.warn_after_ms {
+                self.warn_after_ms = self.now_ms.saturating_add(WARN_INTERVAL_MS);
+                tracing::warn!(output = at, trouble, "writes fail, and are tried again");
             }
             self.troubles.insert(at, trouble.clone());
             self.rally.handle(Input::OutputTrouble(at, trouble), self.now_ms);

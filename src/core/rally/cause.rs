@@ -22,6 +22,18 @@ const REASONS: [Reason; 11] = [
     Reason::InvalidSpec,
 ];
 
+/// Longest message of an instance that is passed on, in bytes: the result must fit an object of Kubernetes.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// The longest prefix of at most `bytes_max` bytes that ends between characters.
+pub fn clip(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 /// The exit code of a reason where the instance did not give one.
 pub const fn exit_code(reason: Reason) -> i32 {
     match reason {
@@ -47,7 +59,7 @@ pub fn of_failure(instance_id: u32, failure: &Failure, otherwise: Reason) -> Out
         REASONS.into_iter().find(|reason| reason.as_str() == failure.reason).unwrap_or(otherwise);
     Outcome {
         reason,
-        message: format!("instance {instance_id}: {}", failure.message),
+        message: format!("instance {instance_id}: {}", clip(&failure.message, MESSAGE_BYTES_MAX)),
         exit_code: failure.exit_code.unwrap_or_else(|| exit_code(reason)),
     }
 }

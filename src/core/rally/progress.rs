@@ -15,6 +15,8 @@ use crate::{
     },
 };
 
+/// Lost instances whose accounts are published: with more, the run is no longer one whose counts matter.
+const LOST_ACCOUNTS_MAX: usize = 1000;
 /// Instances named in a message.
 const NAMED_MAX: usize = 5;
 
@@ -237,14 +239,16 @@ impl Rally {
         .collect()
     }
 
+    /// For a next aggregator, so only while there may be one.
     fn lost_accounts(&self) -> Vec<LostAccount> {
-        let ids = self.roster.lost().iter();
+        if self.outcome.is_some() {
+            return Vec::new();
+        }
+        let ids = self.roster.lost().iter().take(LOST_ACCOUNTS_MAX);
         ids.filter_map(|id| {
             let mut account = self.roster.get(*id)?.account(&self.config.outputs);
             for own in account.outputs.values_mut() {
-                if self.outcome.is_none() {
-                    own.rejected.remove(RUNNER_LOST);
-                }
+                own.rejected.remove(RUNNER_LOST);
             }
             Some(LostAccount {
                 instance_id: *id,

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// Longest word for a loss, in bytes.
+const WORD_BYTES_MAX: usize = 63;
+
 impl Rally {
     pub(super) fn reported(&mut self, id: u32, report: Report, now_ms: i64) {
         if self.requirements.is_none() && report.requirements.is_some() {
@@ -30,7 +33,9 @@ impl Rally {
         match (failure, exit_code) {
             (Some(failure), _) if failure.reason == Reason::RunnersLost.as_str() => {
                 let word = match failure.exit_code {
-                    _ if !failure.word.is_empty() => failure.word,
+                    _ if !failure.word.is_empty() => {
+                        cause::clip(&failure.word, WORD_BYTES_MAX).to_owned()
+                    }
                     Some(code) => format!("ExitCode{code}"),
                     None => "Terminated".to_owned(),
                 };
@@ -104,10 +109,8 @@ impl Rally {
         if self.setup_asked != Some(id) {
             return;
         }
-        if self.setup_data.is_some() {
-            if matches!(self.step, Step::Setup(Some(_))) {
-                self.step = Step::Setup(None);
-            }
+        let is_awaited = matches!(self.step, Step::Setup(Some(_)));
+        if self.setup_data.is_some() && !is_awaited {
             return;
         }
         if !answer.ok {
@@ -119,7 +122,7 @@ impl Rally {
         // Empty: `undefined`, which is no JSON.
         let data = answer.data.unwrap_or_default();
         self.setup_data = Some(SetupData { data: data.clone() });
-        if matches!(self.step, Step::Setup(_)) {
+        if is_awaited {
             self.send_all(&Message::SetupData(SetupData { data }));
             self.step = Step::Setup(None);
             self.deadline_ms = self.config.ready_deadline_ms.max(now_ms.saturating_add(REJOIN_MS));

@@ -43,6 +43,25 @@ impl Account {
             }
         }
     }
+
+    /// Nobody will hand over any more what is missing: it counts as refused.
+    fn close(&mut self, outputs: &[String]) {
+        self.outputs.retain(|name, _| outputs.contains(name));
+        for name in outputs {
+            let own = self.outputs.entry(name.clone()).or_default();
+            self.emitted = self.emitted.max(settled_count(own));
+        }
+        for own in self.outputs.values_mut() {
+            let missing = self.emitted.saturating_sub(settled_count(own));
+            if missing > 0 {
+                own.rejected.insert(RUNNER_LOST.to_owned(), missing);
+            }
+        }
+    }
+}
+
+fn settled_count(own: &OutputAccount) -> u64 {
+    own.rejected.values().fold(own.stored, |sum, count| sum.saturating_add(*count))
 }
 
 /// One instance.
@@ -105,38 +124,30 @@ impl Runner {
     /// What it adds to the run's account. Of an instance that is lost and away, what nobody can hand over any more
     /// counts as refused, so that the books of a run that tolerates the loss close.
     pub fn account(&self, outputs: &[String]) -> Account {
-        let is_away = self.loss.is_some() && self.session.is_none();
         if !self.is_known() {
-            return self.inherited.as_ref().map(inherited_account).unwrap_or_default();
-        }
-        let mut account = Account { emitted: self.report.emitted, ..Account::default() };
-        if !is_away {
-            account.add(&self.report.outputs);
-            if self.report.dropped > 0 {
-                for name in outputs {
-                    let own = account.outputs.entry(name.clone()).or_default();
-                    own.rejected.insert(SPOOL_FULL.to_owned(), self.report.dropped);
-                }
+            let mut account = Account::default();
+            if let Some(lost) = &self.inherited {
+                account.emitted = lost.emitted;
+                account.outputs.clone_from(&lost.outputs);
+                account.close(outputs);
             }
             return account;
         }
-        account.outputs.clone_from(&self.tally.outputs);
-        for name in outputs {
-            let own = account.outputs.entry(name.clone()).or_default();
-            let settled = own.stored.saturating_add(own.rejected.values().sum());
-            account.emitted = account.emitted.max(settled);
+        let mut account = Account { emitted: self.report.emitted, ..Account::default() };
+        let is_away = self.loss.is_some() && self.session.is_none();
+        if is_away {
+            account.outputs.clone_from(&self.tally.outputs);
+            account.close(outputs);
+            return account;
         }
-        for own in account.outputs.values_mut() {
-            let settled = own.stored.saturating_add(own.rejected.values().sum());
-            let missing = account.emitted.saturating_sub(settled);
-            if missing > 0 {
-                own.rejected.insert(RUNNER_LOST.to_owned(), missing);
+        account.add(&self.report.outputs);
+        account.outputs.retain(|name, _| outputs.contains(name));
+        if self.report.dropped > 0 {
+            for name in outputs {
+                let own = account.outputs.entry(name.clone()).or_default();
+                own.rejected.insert(SPOOL_FULL.to_owned(), self.report.dropped);
             }
         }
         account
     }
-}
-
-fn inherited_account(lost: &LostAccount) -> Account {
-    Account { emitted: lost.emitted, outputs: lost.outputs.clone() }
 }

@@ -226,6 +226,36 @@ fn setup_runs_once_and_its_data_goes_to_all_before_the_start() {
 }
 
 #[test]
+fn setup_data_that_came_with_a_redial_goes_to_all_as_well() {
+    let mut field = Field::new(2, RunnerLoss::default());
+    let mut ready = report(AgentPhase::Ready, 0, 0);
+    ready.requirements = Some(Requirements { max_vus: 9, ..Requirements::default() });
+    field.tell(Input::OutputReady(0));
+    field.hello(1, 1, "a", ready.clone());
+    field.hello(2, 2, "a", ready.clone());
+    field.tell(Input::Closed(SessionId(1)));
+    let data = Some(b"{}".as_slice().into());
+    let redial = Hello {
+        protocol: PROTOCOL,
+        run: "ns/run/uid".to_owned(),
+        instance_id: 1,
+        incarnation: "a".to_owned(),
+        report: Some(ready),
+        setup_data: data.clone(),
+        ..Hello::default()
+    };
+    field.tell(Input::Opened(SessionId(3), redial));
+    let answer = Answer { ok: true, data, ..Answer::default() };
+    field.tell(Input::SetupAnswered(SessionId(3), answer));
+    let to_second: Vec<&Message> =
+        field.sent.iter().filter(|(to, _)| *to == 2).map(|(_, message)| message).collect();
+    assert!(matches!(
+        to_second[..],
+        [Message::Welcome(_), Message::SetupData(_), Message::Start(_)]
+    ));
+}
+
+#[test]
 fn a_setup_that_is_half_done_is_not_done_again_elsewhere() {
     let mut field = Field::new(1, RunnerLoss::default());
     field.tell(Input::OutputReady(0));
