@@ -120,7 +120,7 @@ fn rally(instances: u32) -> u32 {
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("rally");
     group.sample_size(10);
-    for instances in [500, 5000, 20_000] {
+    for instances in [50, 500, 5000, 20_000] {
         // One Hello and a dozen reports for each agent.
         group.throughput(Throughput::Elements(u64::from(instances) * (REPORTS + 3)));
         group.bench_with_input(BenchmarkId::new("agents", instances), &instances, |b, agents| {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     meters::Meters,
+    probes,
     session::{self, HELD_MAX, SessionEvent, SessionHandle},
     settings::{Control, OnShutdown, Settings},
 };
@@ -42,8 +43,6 @@ const EVENTS_MAX: usize = 256;
 const TICK: Duration = Duration::from_millis(250);
 /// How often progress is published at most, in milliseconds; changes of the stage go out at once.
 const PUBLISH_INTERVAL_MS: i64 = 250;
-/// Pause between two looks at an output that is not ready.
-const PROBE_PAUSE: Duration = Duration::from_secs(2);
 /// What is left of a pod's grace (60 s) for publishing and leaving, in milliseconds.
 const SHUTDOWN_MS: i64 = 45_000;
 
@@ -59,7 +58,7 @@ pub async fn run(
     let (probes_tx, mut probes) = mpsc::channel(EVENTS_MAX);
     let on_shutdown = settings.on_shutdown;
     let mut engine = Engine::new(settings, events_tx, publish);
-    let _probes = spawn_probes(&engine.outputs, &probes_tx);
+    let _probes = probes::spawn(&engine.outputs, &probes_tx);
     drop(probes_tx);
     let mut batch = Vec::with_capacity(EVENTS_MAX);
     let (mut may_dial, mut is_controlled, mut is_told) = (true, true, false);
@@ -100,24 +99,6 @@ pub async fn run(
     }
     engine.publish_now();
     engine.rally.result()
-}
-
-fn spawn_probes(outputs: &[OpenOutput], to: &mpsc::Sender<(usize, Probe)>) -> JoinSet<()> {
-    let mut probes = JoinSet::new();
-    for (at, open) in outputs.iter().enumerate() {
-        let (output, to) = (open.output.clone(), to.clone());
-        probes.spawn(async move {
-            loop {
-                let probe = output.probe().await;
-                let is_last = !matches!(probe, Probe::Waiting(_));
-                if to.send((at, probe)).await.is_err() || is_last {
-                    return;
-                }
-                tokio::time::sleep(PROBE_PAUSE).await;
-            }
-        });
-    }
-    probes
 }
 
 struct Engine {

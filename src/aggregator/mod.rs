@@ -8,4 +8,5 @@ pub mod kubernetes;
 pub mod meters;
 pub mod settings;
 
+mod probes;
 mod session;

@@ -285,7 +285,6 @@ impl FakeAgent {
                         crate::wire::session::Failure {
                             reason: "SetupFailed".to_owned(),
                             message: "setup() threw".to_owned(),
-                            exit_code: None,
                             ..crate::wire::session::Failure::default()
                         }
                     }),
@@ -601,6 +600,27 @@ async fn an_aggregator_that_must_end_stops_the_run_and_tells_its_outcome() {
     drop(all(agents).await);
     assert_eq!(result.outcome.unwrap().reason, Reason::Stopped);
     assert_eq!(result.outputs[0].emitted, result.outputs[0].stored);
+}
+
+#[tokio::test]
+async fn an_aggregator_that_is_moved_leaves_and_the_next_goes_on() {
+    let store = Arc::new(Store::default());
+    let plan = plan();
+    let (dialer, to) = hub();
+    let leaves = Settings { on_shutdown: OnShutdown::Leave, ..settings(&plan, &store, None) };
+    let first = begin(leaves);
+    to.send_replace(Some(first.sessions.clone()));
+    let agents = live(&dialer, &[]);
+    let mut results = first.results.clone();
+    within(results.wait_for(|r| r.outputs.first().is_some_and(|o| o.stored > 500))).await.unwrap();
+    to.send_replace(None);
+    first.shutdown.cancel();
+    let left = within(first.task).await.unwrap();
+    assert_eq!(left.outcome, None);
+    let second = begin(settings(&plan, &store, Some(left)));
+    to.send_replace(Some(second.sessions.clone()));
+    let result = within(second.task).await.unwrap();
+    verify_whole(&result, &all(agents).await, &store);
 }
 
 #[tokio::test]

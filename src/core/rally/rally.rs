@@ -273,7 +273,4 @@ impl Rally {
 }
 
 #[cfg(test)]
-mod simulation;
-
-#[cfg(test)]
 mod tests;

@@ -116,6 +116,7 @@ impl Rally {
             self.blame(Outcome { reason: Reason::SetupFailed, ..cause });
             return;
         }
+        // Empty: `undefined`, which is no JSON.
         let data = answer.data.unwrap_or_default();
         self.setup_data = Some(SetupData { data: data.clone() });
         if matches!(self.step, Step::Setup(_)) {

@@ -9,7 +9,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
     wire::{
@@ -554,11 +554,10 @@ impl World {
             }
             AgentPhase::Running if fails => {
                 agent.report.failure = Some(crate::wire::session::Failure {
-                    word: String::new(),
-                    provisional: false,
                     reason: "ScriptFailed".to_owned(),
                     message: "TypeError".to_owned(),
                     exit_code: Some(107),
+                    ..crate::wire::session::Failure::default()
                 });
             }
             AgentPhase::Running => {

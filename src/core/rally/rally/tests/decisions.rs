@@ -1,6 +1,6 @@
 //! Single decisions, one at a time.
 
-use super::*;
+use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
     wire::{
@@ -411,4 +411,35 @@ fn a_shutdown_ends_every_wait_in_time() {
     let expected =
         "the aggregator was told to end; not finished in time: 1 of 2 instances: 2 (running)";
     assert_eq!(message, expected);
+}
+
+#[test]
+fn what_an_instance_guessed_gives_way_to_what_it_knows_and_only_to_that() {
+    let mut field = Field::running(2, RunnerLoss::default());
+    let mut guess = report(AgentPhase::Running, 0, 0);
+    guess.failure = Some(Failure { provisional: true, ..failure("ScriptFailed", 107) });
+    field.report(1, guess);
+    let mut other = report(AgentPhase::Running, 0, 0);
+    other.failure = Some(failure("Aborted", 110));
+    field.report(2, other);
+    assert_eq!(field.rally.result().cause.unwrap().reason, Reason::ScriptFailed);
+    let mut exact = report(AgentPhase::Finished, 0, 0);
+    exact.failure = Some(failure("Aborted", 108));
+    field.report(1, exact);
+    field.report(2, report(AgentPhase::Finished, 0, 0));
+    let outcome = field.rally.result().outcome.unwrap();
+    assert_eq!((outcome.reason, outcome.exit_code), (Reason::Aborted, 108));
+    assert_eq!(outcome.message, "instance 1: why");
+}
+
+#[test]
+fn samples_for_which_an_agent_had_no_room_are_accounted_for() {
+    let mut field = Field::running(1, RunnerLoss::default());
+    let mut full = report(AgentPhase::Finished, 100, 70);
+    full.dropped = 30;
+    full.failure = Some(failure("OutputFailed", 255));
+    field.report(1, full);
+    assert_eq!(field.outcome().0, Reason::OutputFailed);
+    let output = &field.rally.result().outputs[0];
+    assert_eq!((output.emitted, output.stored, output.rejected["SpoolFull"]), (100, 70, 30));
 }

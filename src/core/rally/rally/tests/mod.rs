@@ -1,0 +1,4 @@
+//! Single decisions, and whole runs in a simulated world.
+
+mod decisions;
+mod simulation;
