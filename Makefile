@@ -40,8 +40,16 @@ demo: ## Run a sample with 4 k6 instances here, into a local Timestream stand-in
 
 .PHONY: unit
 unit: prepare ## Run units, properties and simulations, and the stand-in's own checks
-	WEIR_K6=$$(e2e/tools/get k6) cargo test --locked --workspace
-	e2e/standin/checks/run
+	WEIR_K6=$$(e2e/tools/get k6) cargo test --locked --workspace --lib --bins --features weir/e2e
+	cargo build --locked --package weir-standin
+	WEIR_STANDIN=target/debug/weir-standin e2e/standin/checks/run
+
+.PHONY: sink
+sink: prepare ## Run the whole aggregator against the strict stand-in and against moto
+	cargo build --locked --package weir-standin
+	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true \
+	WEIR_STANDIN=$(CURDIR)/target/debug/weir-standin WEIR_MOTO=$(CURDIR)/e2e/standin/checks/moto_server \
+	cargo test --locked --features e2e --test sink
 
 .PHONY: cluster
 cluster: ## Bring up a real Kubernetes on this machine (root); prints its kubeconfig
@@ -65,14 +73,14 @@ e2e: deploy ## Run the end-to-end tests on the cluster
 
 .PHONY: test
 test: ## Run everything: units, simulations, and the end-to-end tests on a cluster that is brought up and taken down
-	$(MAKE) unit
+	$(MAKE) unit sink
 	trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) e2e
 
 .PHONY: lint
 lint: prepare ## Check format, lints, shell scripts and charts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features e2e -- -D warnings
-	shellcheck .ci/run e2e/prepare e2e/demo e2e/deploy e2e/run e2e/bench-cluster e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load
+	shellcheck .ci/run e2e/prepare e2e/demo e2e/deploy e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base
 	$(HELM) lint charts/weir charts/weir-crds
 
 .PHONY: bench
@@ -82,3 +90,7 @@ bench: ## Run the benchmarks of the core
 .PHONY: bench-cluster
 bench-cluster: deploy ## Time 20 runs on the cluster from apply to Complete, and the start skew
 	KUBECONFIG=$$(e2e/cluster/up) e2e/bench-cluster
+
+.PHONY: bench-operator
+bench-operator: deploy ## Print the operator's memory with 1,000 LoadTestRuns in the cluster
+	KUBECONFIG=$$(e2e/cluster/up) e2e/bench-operator

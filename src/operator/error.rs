@@ -6,6 +6,9 @@ pub(super) enum Error {
     /// The script's source could not be looked up.
     #[error("cannot look up the script's {0}")]
     Observe(String, #[source] kube::Error),
+    /// The name of an object of the run could not be looked up.
+    #[error("cannot look for {0}")]
+    Look(String, #[source] kube::Error),
     /// The run's certificate could not be made.
     #[error("cannot make the run's certificate")]
     Certificate(#[source] rcgen::Error),
@@ -36,7 +39,7 @@ impl Error {
     /// The step, as a label of metrics.
     pub(super) const fn step(&self) -> &'static str {
         match self {
-            Self::Observe(..) => "observe",
+            Self::Observe(..) | Self::Look(..) => "observe",
             Self::Certificate(_) | Self::Random => "certificate",
             Self::Apply(..) => "apply",
             Self::Create(..) => "create",

@@ -7,7 +7,7 @@ use crate::{
     api::v1alpha1::{Phase, TestSpec},
     core::lifecycle::{
         build,
-        seen::{JobSeen, PodSeen, Refusal, Seen, SourceSeen},
+        seen::{JobSeen, NameTaken, PodSeen, Refusal, Seen, SourceSeen},
         series::{RunFacts, TestSeen},
         valid::{Invalid, ValidTest},
     },
@@ -207,7 +207,11 @@ impl Index {
             source: entry.source.clone(),
             result: entry.result.as_ref().filter(|(of, _)| of == uid).map(|(_, r)| (**r).clone()),
             refused: entry.refused.clone(),
-            name_taken: entry.jobs.values().any(|(of, _)| of != uid),
+            name_taken: entry
+                .jobs
+                .iter()
+                .find(|(_, (of, _))| of != uid)
+                .map(|(job, _)| NameTaken { object: format!("Job {job}"), of_older_run: true }),
             status_written_ms: entry.written_ms,
             run: fact.seen.clone(),
         };
@@ -379,7 +383,8 @@ mod tests {
         };
         index.apply(Change::Put(name("checkout-1-runner"), Box::new(fact)));
         let seen = index.run(&name("checkout-1")).unwrap().seen;
-        assert!(seen.name_taken && seen.runner_job.is_none());
+        assert_eq!(seen.name_taken.unwrap().object, "Job checkout-1-runner");
+        assert!(seen.runner_job.is_none());
     }
 
     #[test]

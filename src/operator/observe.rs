@@ -1,12 +1,22 @@
-//! What no watch shows: whether the object that holds the user's script exists. Asked only before a run has pods.
+//! What no watch shows, and what is asked only before a run has pods: whether the object that holds the user's script
+//! exists, and whether the names of the run's own objects are free.
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim};
-use kube::{Api, Client};
+use kube::{
+    Api, Client,
+    core::{ApiResource, DynamicObject, GroupVersionKind},
+};
 
 use super::error::Error;
-use crate::core::lifecycle::{
-    seen::SourceSeen,
-    valid::{ScriptSource, ValidTest},
+use crate::{
+    api::labels,
+    core::lifecycle::{
+        build::meta::{Child, Kind},
+        reduce,
+        seen::{NameTaken, RunSeen, SourceSeen},
+        valid::{ScriptSource, ValidTest},
+    },
 };
 
 /// Looks the script's source up.
@@ -58,4 +68,33 @@ pub(super) async fn source(
             }
         }
     }
+}
+
+/// Looks for an object that has the name of one of `children` and is not the run's: an apply would take it over.
+pub(super) async fn taken(
+    client: &Client,
+    run: &RunSeen,
+    children: &[Child],
+) -> Result<Option<NameTaken>, Error> {
+    let found = join_all(children.iter().map(|child| holder(client, run, child))).await;
+    let all: Vec<_> = found.into_iter().collect::<Result<_, _>>()?;
+    Ok(all.into_iter().flatten().min_by_key(|taken| taken.of_older_run))
+}
+
+async fn holder(client: &Client, run: &RunSeen, child: &Child) -> Result<Option<NameTaken>, Error> {
+    let (group, version) = match child.kind {
+        Kind::ServiceAccount | Kind::Service | Kind::ConfigMap => ("", "v1"),
+        Kind::Role | Kind::RoleBinding => ("rbac.authorization.k8s.io", "v1"),
+        Kind::Job => ("batch", "v1"),
+    };
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, child.kind.as_str()));
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &run.namespace, &resource);
+    let object = format!("{} {}", child.kind.as_str(), child.name);
+    let found = api.get_metadata_opt(&child.name).await;
+    let found = found.map_err(|error| Error::Look(object.clone(), error))?;
+    Ok(found.and_then(|found| match reduce::label(&found.metadata, labels::RUN_UID) {
+        uid if uid == run.uid => None,
+        uid => Some(NameTaken { object, of_older_run: !uid.is_empty() }),
+    }))
 }

@@ -92,7 +92,14 @@ async fn reconcile_run(context: Context, name: Name, snapshot: RunSnapshot) -> R
         source = Some(seen.source.clone());
     }
     let now_ms = clock::unix_ms();
-    let plan = decide(test, &seen, &context.image, now_ms);
+    let mut plan = decide(test, &seen, &context.image, now_ms);
+    if !plan.apply.is_empty() {
+        // What would be overwritten is looked at first: a name may be in use for something else.
+        seen.name_taken = observe::taken(&context.client, &seen.run, &plan.apply).await?;
+        if seen.name_taken.is_some() {
+            plan = decide(test, &seen, &context.image, now_ms);
+        }
+    }
     tracing::debug!(namespace = name.namespace, run = name.name, plan = %plan.text(now_ms), "decided");
     if let Some(status) = &plan.status
         && seen.run.status.as_ref().map(|old| old.phase) != Some(status.phase)

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::{
     effect::{Effected, carry_out},
     error::Error,
+    observe,
 };
 use crate::{
     api::v1alpha1::LoadTestSpec,
@@ -38,6 +39,8 @@ type Refusals = Vec<(&'static str, StatusCode)>;
 struct Apiserver {
     requests: Arc<Mutex<Vec<Request>>>,
     refusals: Arc<Refusals>,
+    /// The objects that are there, by the end of their path.
+    objects: Arc<Vec<(&'static str, Value)>>,
 }
 
 async fn answer(
@@ -55,6 +58,18 @@ async fn answer(
             "message": format!("no {text}"), "code": status.as_u16()});
         return (*status, refusal.to_string());
     }
+    if method == Method::GET {
+        let found = server.objects.iter().find(|(part, _)| text.ends_with(part));
+        return match found {
+            Some((_, object)) => (StatusCode::OK, object.to_string()),
+            None => (
+                StatusCode::NOT_FOUND,
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                "reason": "NotFound", "message": "not found", "code": 404})
+                .to_string(),
+            ),
+        };
+    }
     if text.contains("loadtestruns") {
         // What an apply leaves out is there already.
         object["spec"] = json!({"test": {"script": {"inline": "x"}}});
@@ -65,8 +80,11 @@ async fn answer(
 
 /// A client of an apiserver that refuses what is said.
 async fn apiserver(refusals: Refusals) -> (Client, Apiserver) {
+    serve(Apiserver { refusals: Arc::new(refusals), ..Apiserver::default() }).await
+}
+
+async fn serve(server: Apiserver) -> (Client, Apiserver) {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let server = Apiserver { refusals: Arc::new(refusals), ..Apiserver::default() };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().fallback(answer).with_state(server.clone());
@@ -203,4 +221,44 @@ async fn every_write_to_the_run_names_its_uid() {
     for (_, _, body) in writes {
         assert_eq!(body["metadata"]["uid"], "uid-of-run");
     }
+}
+
+/// An object as the apiserver shows its metadata.
+fn meta(kind: &str, name: &str, labels: &Value) -> Value {
+    json!({"apiVersion": "meta.k8s.io/v1", "kind": kind,
+        "metadata": {"name": name, "namespace": "shop", "labels": labels}})
+}
+
+async fn taken(objects: Vec<(&'static str, Value)>) -> Option<(String, bool)> {
+    let server = Apiserver { objects: Arc::new(objects), ..Apiserver::default() };
+    let (client, _) = serve(server).await;
+    let taken = observe::taken(&client, &run(), &first_plan().apply).await.unwrap();
+    taken.map(|taken| (taken.object, taken.of_older_run))
+}
+
+#[tokio::test]
+async fn free_names_and_the_runs_own_objects_are_no_obstacle() {
+    assert_eq!(taken(Vec::new()).await, None);
+    let own =
+        meta("PartialObjectMetadata", "checkout-1", &json!({"weir.dev/run-uid": "uid-of-run"}));
+    assert_eq!(taken(vec![("services/checkout-1", own)]).await, None);
+}
+
+#[tokio::test]
+async fn a_users_own_object_and_one_of_an_older_run_are_told_apart() {
+    let older = meta(
+        "PartialObjectMetadata",
+        "checkout-1-runner",
+        &json!({"weir.dev/run-uid": "uid-of-old"}),
+    );
+    let users = meta("PartialObjectMetadata", "checkout-1", &json!({"app": "shop"}));
+    assert_eq!(
+        taken(vec![("jobs/checkout-1-runner", older.clone())]).await,
+        Some(("Job checkout-1-runner".to_owned(), true))
+    );
+    assert_eq!(
+        taken(vec![("jobs/checkout-1-runner", older), ("services/checkout-1", users)]).await,
+        Some(("Service checkout-1".to_owned(), false)),
+        "what never goes by itself is told first"
+    );
 }

@@ -24,9 +24,9 @@ fn every_sample_parses_is_valid_and_plans() {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let text = fs::read_to_string(&path).unwrap();
+        let whole = fs::read_to_string(&path).unwrap();
         let mut maps: Vec<ConfigMap> = Vec::new();
-        for document in text.split("\n---\n") {
+        for document in whole.split("\n---\n") {
             if document.contains("\nkind: ConfigMap\n") {
                 maps.push(serde_saphyr::from_str(document).unwrap());
                 continue;

@@ -164,7 +164,7 @@ fn top_folder(file: &str) -> String {
 }
 
 fn is_test(file: &str) -> bool {
-    file.ends_with("tests.rs") || file.contains("tests/")
+    file.ends_with("tests.rs") || file.ends_with("simulation.rs") || file.contains("tests/")
 }
 
 /// The lines before the file's own test module.

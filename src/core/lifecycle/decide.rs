@@ -103,7 +103,7 @@ fn go_on(view: &View, image: &str, next_ms: Option<i64>) -> Plan {
     if let Some(at_ms) = view.losses.next_ms {
         plan.look_at(at_ms);
     }
-    if seen.name_taken {
+    if seen.name_taken.is_some() {
         plan.look_at(view.now_ms + NAME_LOOK_MS);
     } else if seen.source == SourceSeen::Found {
         make_missing(view, image, &mut plan);
@@ -169,9 +169,8 @@ fn problem(view: &View) -> Option<(Progress, String)> {
     if let SourceSeen::Missing(words) = &seen.source {
         return Some((Progress::ScriptNotFound, words.clone()));
     }
-    if seen.name_taken {
-        let words = "objects of an older run of this name are still being deleted".to_owned();
-        return Some((Progress::NameTaken, words));
+    if let Some(taken) = &seen.name_taken {
+        return Some((Progress::NameTaken, taken.words()));
     }
     let first = view.troubles.first()?;
     Some((first.kind, trouble::summary(&view.troubles)))

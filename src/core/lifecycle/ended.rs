@@ -39,10 +39,11 @@ enum Check {
 
 /// How the run ended, or when to ask again at the latest.
 pub(super) fn ended(view: &View) -> Result<Option<i64>, Outcome> {
-    let checks: [fn(&View) -> Check; 9] = [
+    let checks: [fn(&View) -> Check; 10] = [
         // The aggregator's word goes before all guesses.
         published,
         refused,
+        name_taken,
         source,
         bad_image,
         stopped_before_work,
@@ -109,6 +110,16 @@ fn refused(view: &View) -> Check {
     match &view.seen.refused {
         Some(refusal) if refusal.last && view.started_ms.is_none() => {
             Check::End(outcome(Reason::InvalidSpec, refusal.message.clone()))
+        }
+        _ => Check::Pass,
+    }
+}
+
+/// An object that a user made is never taken over; one of an older run goes by itself.
+fn name_taken(view: &View) -> Check {
+    match &view.seen.name_taken {
+        Some(taken) if !taken.of_older_run => {
+            Check::End(outcome(Reason::InvalidSpec, taken.words()))
         }
         _ => Check::Pass,
     }
@@ -221,8 +232,8 @@ fn why_not_ready(view: &View) -> String {
     if !silent.is_empty() {
         return trouble::summary(&silent);
     }
-    if seen.name_taken {
-        return "objects of an older run of this name are still being deleted".to_owned();
+    if let Some(taken) = &seen.name_taken {
+        return taken.words();
     }
     let runners = seen.pods.iter().filter(|pod| pod.role == PodRole::Runner).count();
     if runners < usize::try_from(seen.run.wanted).unwrap_or(usize::MAX) {

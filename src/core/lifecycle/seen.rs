@@ -20,8 +20,8 @@ pub struct Seen {
     pub result: Option<RunResult>,
     /// Why the apiserver refused an object of the run.
     pub refused: Option<Refusal>,
-    /// A child's name is held by an object of another run, which is being deleted.
-    pub name_taken: bool,
+    /// A child's name is held by an object that is not the run's.
+    pub name_taken: Option<NameTaken>,
     /// When this process wrote the status last.
     pub status_written_ms: Option<i64>,
 }
@@ -170,6 +170,29 @@ pub enum SourceSeen {
     Found,
     /// It does not exist, or lacks the key: one line that names it.
     Missing(String),
+}
+
+/// An object that has the name of one of the run's, and is not the run's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameTaken {
+    /// Kind and name of the object.
+    pub object: String,
+    /// It is of an older run, with which it goes; else it is a user's own, which is never touched.
+    pub of_older_run: bool,
+}
+
+impl NameTaken {
+    /// One line for people.
+    pub fn words(&self) -> String {
+        let object = &self.object;
+        if self.of_older_run {
+            format!("{object} of an older run of this name is still being deleted")
+        } else {
+            format!(
+                "{object} exists and is not the run's; give the LoadTest or that object another name"
+            )
+        }
+    }
 }
 
 /// Why the apiserver refused an object of the run.

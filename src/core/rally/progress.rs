@@ -74,8 +74,16 @@ impl Rally {
     /// Why the start did not come about in time.
     pub(super) fn late_at_the_start(&self) -> Outcome {
         let trouble = self.trouble_text();
-        if self.roster.unready().is_empty() && !trouble.is_empty() {
-            return cause::outcome(Reason::OutputFailed, format!("not ready in time: {trouble}"));
+        if self.roster.unready().is_empty() {
+            let silent = self.config.outputs.iter().enumerate();
+            let silent = silent.filter(|(at, _)| {
+                !self.outputs_ready.contains(at) && !self.trouble.contains_key(at)
+            });
+            let silent = silent.map(|(_, name)| format!("output {name}: no answer"));
+            let why: Vec<_> =
+                Some(trouble).filter(|text| !text.is_empty()).into_iter().chain(silent).collect();
+            let message = format!("not ready in time: {}", why.join("; "));
+            return cause::outcome(Reason::OutputFailed, message);
         }
         let mut message = format!("not ready in time: {}", self.waiting_for(self.roster.unready()));
         if !trouble.is_empty() {

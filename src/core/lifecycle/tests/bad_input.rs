@@ -1,7 +1,7 @@
 //! What users and clusters get wrong: each ends with a reason that names object, field and remedy, within a bound.
 
 use super::{
-    super::seen::{FailureSeen, JobEnd, PodPhase, Refusal, SourceSeen, WaitingSeen},
+    super::seen::{FailureSeen, JobEnd, NameTaken, PodPhase, Refusal, SourceSeen, WaitingSeen},
     world::{CREATED_MS, World},
 };
 use crate::{api::v1alpha1::Reason, wire::result::Stage};
@@ -259,10 +259,20 @@ fn an_aggregator_that_ends_without_a_result_is_waited_for_only_as_long_as_watche
 #[test]
 fn the_name_of_a_run_that_is_being_deleted_is_waited_for() {
     let mut world = World::plain();
-    world.seen.name_taken = true;
+    let taken = NameTaken { object: "Service checkout-1".into(), of_older_run: true };
+    world.seen.name_taken = Some(taken);
     let plan = world.turn();
     assert!(plan.apply.is_empty());
     assert_eq!(world.condition("RunnersReady").1, "NameTaken");
-    world.seen.name_taken = false;
+    world.seen.name_taken = None;
     assert!(!world.plan().apply.is_empty());
+}
+
+#[test]
+fn an_object_that_a_user_made_is_not_taken_over() {
+    let mut world = World::plain();
+    let taken = NameTaken { object: "Service checkout-1".into(), of_older_run: false };
+    world.seen.name_taken = Some(taken);
+    assert!(world.plan().apply.is_empty());
+    ends(&mut world, 1_000, Reason::InvalidSpec, &["Service checkout-1", "another name"]);
 }
