@@ -256,7 +256,7 @@ impl Rally {
         if self.rejoin_by_ms.is_none() {
             let by_ms = now_ms.saturating_add(REJOIN_MS);
             self.rejoin_by_ms = Some(by_ms);
-            self.roster.await_unknown(by_ms);
+            self.roster.want_back_unknown(by_ms);
         }
     }
 

@@ -199,7 +199,7 @@ impl Roster {
     }
 
     /// Instances that were never heard of, though a former aggregator knew them, must be here by then.
-    pub fn await_unknown(&mut self, by_ms: i64) {
+    pub fn want_back_unknown(&mut self, by_ms: i64) {
         let unknown = self.runners.iter().filter(|(_, runner)| {
             !runner.is_known() && runner.loss.is_none() && runner.back_by_ms.is_none()
         });
