@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::v1alpha1::Reason,
     wire::{
-        result::{Outcome, RunResult},
+        result::{Outcome, RunResult, Stage},
         session::{Requirements, SetupData, to_agent::Message},
     },
 };
@@ -76,6 +76,8 @@ pub struct Rally {
     pub(super) outcome: Option<Outcome>,
     pub(super) former: Option<RunResult>,
     pub(super) stage_count: u64,
+    /// Set when another aggregator is known to have been here: whoever it knew should be back by then.
+    pub(super) rejoin_by_ms: Option<i64>,
     /// Start was sent by this process, not by a former one.
     pub(super) started_here: bool,
     /// By how much the load's deadline has moved because agents were held back.
@@ -105,6 +107,7 @@ impl Rally {
             outcome: None,
             former: None,
             stage_count: 0,
+            rejoin_by_ms: None,
             started_here: false,
             held_back_ms: 0,
             actions: VecDeque::new(),
@@ -248,6 +251,15 @@ impl Rally {
         self.blame(cause);
     }
 
+    /// Another aggregator has brought the run further than its beginning: whoever it knew may know what this one does not.
+    pub(super) fn note_former(&mut self, now_ms: i64) {
+        if self.rejoin_by_ms.is_none() {
+            let by_ms = now_ms.saturating_add(REJOIN_MS);
+            self.rejoin_by_ms = Some(by_ms);
+            self.roster.want_back_unknown(by_ms);
+        }
+    }
+
     fn inherit(&mut self, former: RunResult, now_ms: i64) {
         if former.run != self.config.run {
             return;
@@ -261,6 +273,9 @@ impl Rally {
         for lost in &former.lost {
             self.roster
                 .lose(lost.instance_id, Loss { reason: lost.reason.clone(), is_final: false });
+        }
+        if former.stage != Stage::Gathering {
+            self.note_former(now_ms);
         }
         self.cause.clone_from(&former.cause);
         if let Some(outcome) = &former.outcome {

@@ -30,6 +30,7 @@ impl Rally {
         self.roster.update(id, |runner| runner.take(report));
         let Some(runner) = self.roster.get(id) else { return };
         let has_started = runner.has_started();
+        let has_ended = failure.is_none() && runner.phase() >= AgentPhase::Ended;
         match (failure, exit_code) {
             (Some(failure), _) if failure.reason == Reason::RunnersLost.as_str() => {
                 let word = match failure.exit_code {
@@ -57,6 +58,19 @@ impl Rally {
         if has_started && !self.roster.has_started() {
             self.note_started(now_ms);
         }
+        if has_ended && !has_started && self.is_before_start() {
+            self.blame_former(now_ms);
+        }
+    }
+
+    /// An instance was stopped before the start, and not by this process: what for, only the clock may tell.
+    fn blame_former(&mut self, now_ms: i64) {
+        let (reason, why) = if now_ms >= self.config.ready_deadline_ms {
+            (Reason::DeadlineExceeded, "not all instances were ready in time")
+        } else {
+            (Reason::Stopped, "the run was stopped before its start")
+        };
+        self.blame(cause::outcome(reason, why));
     }
 
     /// Before the start a runner that goes may be replaced, so only the deadline ends the wait for it.

@@ -179,25 +179,33 @@ impl Roster {
         self.ended_unix_ns
     }
 
-    /// The lowest instance with a session and k6 waiting at the end of its load, so that it can run teardown; or, as
-    /// an error, whether such an instance may come back.
+    /// The instance to run teardown: the lowest whose k6 waits at the end of its load. A lower one that may come back
+    /// goes first, since it may have run it for a former aggregator; then the error is true.
     ///
     /// # Errors
-    /// When none is there now.
-    pub fn teardown_candidate(&self) -> Result<(u32, SessionId, Arc<str>), bool> {
-        let mut may_come_back = false;
-        for (id, runner) in &self.runners {
-            if runner.loss.is_some() || runner.phase() != AgentPhase::Ended {
-                continue;
-            }
-            match (runner.session, &runner.incarnation) {
-                (Some(session), Some(incarnation)) => {
-                    return Ok((*id, session, incarnation.clone()));
+    /// When there is none now.
+    pub fn teardown_candidate(&self) -> Result<(u32, Arc<str>), bool> {
+        for (id, runner) in self.runners.iter().filter(|(_, runner)| runner.loss.is_none()) {
+            match (&runner.incarnation, runner.phase()) {
+                (None, _) if runner.back_by_ms.is_some() => return Err(true),
+                (Some(incarnation), AgentPhase::Ended) if runner.session.is_some() => {
+                    return Ok((*id, incarnation.clone()));
                 }
-                _ => may_come_back = true,
+                (Some(_), AgentPhase::Ended) => return Err(true),
+                _ => {}
             }
         }
-        Err(may_come_back)
+        Err(false)
+    }
+
+    /// Instances that were never heard of, though a former aggregator knew them, must be here by then.
+    pub fn want_back_unknown(&mut self, by_ms: i64) {
+        let unknown = self.runners.iter().filter(|(_, runner)| {
+            !runner.is_known() && runner.loss.is_none() && runner.back_by_ms.is_none()
+        });
+        for id in unknown.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.update(id, |runner| runner.back_by_ms = Some(by_ms));
+        }
     }
 
     fn refresh(&mut self, id: u32) {

@@ -44,6 +44,10 @@ impl Rally {
         if let Some(old) = self.roster.get(id).and_then(|runner| runner.session) {
             self.actions.push_back(Action::Close(old));
         }
+        let is_told = hello.setup_data.is_some() || report.phase > AgentPhase::Ready.into();
+        if is_new && is_told {
+            self.note_former(now_ms);
+        }
         if let Some(data) = hello.setup_data
             && self.setup_data.is_none()
         {

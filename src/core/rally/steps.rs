@@ -135,6 +135,10 @@ impl Rally {
         }
     }
 
+    pub(super) fn is_before_start(&self) -> bool {
+        matches!(self.step, Step::Gathering | Step::Setup(_)) && !self.roster.has_started()
+    }
+
     /// Ends teardown, done or not: k6 may go, and what is left is handed over.
     pub(super) fn drain(&mut self, now_ms: i64) {
         self.send_all(&Message::Finish(Finish {}));
@@ -302,7 +306,7 @@ impl Rally {
 
     fn try_teardown(&mut self, now_ms: i64) {
         match self.roster.teardown_candidate() {
-            Ok((id, _, incarnation)) => {
+            Ok((id, incarnation)) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
                 self.step = Step::Teardown(Some((id, incarnation)));
             }

@@ -473,3 +473,43 @@ fn samples_for_which_an_agent_had_no_room_are_accounted_for() {
     let output = &field.rally.result().outputs[0];
     assert_eq!((output.emitted, output.stored, output.rejected["SpoolFull"]), (100, 70, 30));
 }
+
+#[test]
+fn who_may_have_run_teardown_for_a_former_aggregator_is_waited_for() {
+    let mut field = Field::new(3, RunnerLoss::default());
+    field.tell(Input::OutputReady(0));
+    let ended = || {
+        let mut ended = report(AgentPhase::Ended, 0, 0);
+        ended.requirements = Some(Requirements { max_vus: 9, ..Requirements::default() });
+        ended.started_unix_ns = 0;
+        ended
+    };
+    let hello = |id, session| {
+        let hello = Hello {
+            protocol: PROTOCOL,
+            run: "ns/run/uid".to_owned(),
+            instance_id: id,
+            incarnation: "a".to_owned(),
+            report: Some(ended()),
+            setup_data: Some(b"{}".as_slice().into()),
+            ..Hello::default()
+        };
+        Input::Opened(SessionId(session), hello)
+    };
+    field.tell(hello(2, 2));
+    field.tell(hello(3, 3));
+    assert_eq!(field.count(|m| matches!(m, Message::RunTeardown(_))), 0);
+    field.tell(hello(1, 1));
+    assert!(matches!(field.sent.last(), Some((1, Message::RunTeardown(_)))), "{:?}", field.sent);
+    assert_eq!(field.rally.result().cause.unwrap().reason, Reason::Stopped);
+}
+
+#[test]
+fn a_run_that_a_former_aggregator_stopped_before_its_start_does_not_pass() {
+    let mut field = Field::new(1, RunnerLoss::default());
+    field.tell(Input::OutputReady(0));
+    field.hello(1, 1, "a", Report { started_unix_ns: 0, ..report(AgentPhase::Ended, 0, 0) });
+    field.report(1, unstarted());
+    assert_eq!(field.outcome().0, Reason::Stopped);
+    assert_eq!(field.count(|m| matches!(m, Message::Start(_))), 0);
+}
