@@ -80,7 +80,7 @@ test: ## Run everything: units, simulations, and the end-to-end tests on a clust
 lint: prepare ## Check format, lints, shell scripts and charts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features e2e -- -D warnings
-	shellcheck .ci/run e2e/prepare e2e/demo e2e/deploy e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base
+	shellcheck -x .ci/run e2e/prepare e2e/demo e2e/deploy e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base
 	$(HELM) lint charts/weir charts/weir-crds
 
 .PHONY: bench
