@@ -1,5 +1,5 @@
 //! End-to-end tests on a real cluster: any that `KUBECONFIG` points to, with Weir installed (`make deploy`) and the
-//! images of `e2e/README.md` present. Each file's tests say why only a cluster can show them.
+//! images of `harness/mod.rs` present. Each file's tests say why only a cluster can show them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
