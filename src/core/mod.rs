@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod k6;
+pub mod ledger;
 pub mod lease;
 pub mod lifecycle;
 pub mod pipeline;
