@@ -24,7 +24,7 @@ use crate::{
     core::{
         agent::{
             config::Config,
-            events::{Input, Now, Uninspected},
+            events::{Input, Now, Unbundled},
             machine::Machine,
             outbox::Outbox,
         },
@@ -134,8 +134,8 @@ impl Agent {
         match checked {
             Ok(_) => agent.look_at_the_script(),
             Err(error) => {
-                let error = Uninspected::InvalidSpec(error.to_string());
-                agent.handle(Input::Inspected(Err(error)));
+                let error = Unbundled::InvalidSpec(error.to_string());
+                agent.handle(Input::Bundled(Err(error)));
             }
         }
         Ok(agent)
@@ -297,6 +297,8 @@ const fn name(message: &Message) -> &'static str {
     match message {
         Message::Welcome(_) => "welcome",
         Message::Refused(_) => "refused",
+        Message::SendBundle(_) => "send bundle",
+        Message::Bundle(_) => "bundle",
         Message::RunSetup(_) => "run setup",
         Message::SetupData(_) => "setup data",
         Message::Start(_) => "start",

@@ -183,6 +183,12 @@ impl Engine {
             SessionEvent::Message(to_aggregator::Message::Teardown(outcome)) => {
                 self.tell(Input::TeardownAnswered(id, outcome));
             }
+            SessionEvent::Message(to_aggregator::Message::Bundle(part)) => {
+                self.tell(Input::BundleSent(id, part));
+            }
+            SessionEvent::Message(to_aggregator::Message::WantBundle(wanted)) => {
+                self.tell(Input::BundleWanted(id, wanted.offset));
+            }
             SessionEvent::Message(
                 to_aggregator::Message::Hello(_) | to_aggregator::Message::Frame(_),
             ) => {}

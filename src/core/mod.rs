@@ -5,9 +5,10 @@
 //! Types of Kubernetes objects are data and allowed.
 
 pub mod agent;
+pub mod bundle;
 pub mod k6;
-pub mod ledger;
 pub mod lease;
+pub mod ledger;
 pub mod lifecycle;
 pub mod pipeline;
 pub mod plan;

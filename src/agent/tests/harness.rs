@@ -18,8 +18,8 @@ use crate::{
         telemetry,
     },
     wire::session::{
-        Ack, AgentPhase, Finish, Frame, Goodbye, Hello, Outcome, OutputCounts, Report, RunSetup,
-        RunTeardown, SetupData, Start, Stop, ToAgent, ToAggregator, Welcome,
+        Ack, AgentPhase, BundlePart, Finish, Frame, Goodbye, Hello, Outcome, OutputCounts, Report,
+        RunSetup, RunTeardown, SendBundle, SetupData, Start, Stop, ToAgent, ToAggregator, Welcome,
         to_agent::Message as ToAgentMessage, to_aggregator::Message,
     },
 };
@@ -62,6 +62,8 @@ pub(super) struct Rig {
     pub(super) phases: Vec<AgentPhase>,
     pub(super) frames: BTreeMap<u64, Frame>,
     pub(super) frames_received: usize,
+    pub(super) bundles: Vec<BundlePart>,
+    pub(super) parts_wanted: Vec<u64>,
     pub(super) setups: Vec<Outcome>,
     pub(super) teardowns: Vec<Outcome>,
     /// Whether frames are acknowledged as they come.
@@ -113,6 +115,8 @@ impl Rig {
             phases: Vec::new(),
             frames: BTreeMap::new(),
             frames_received: 0,
+            bundles: Vec::new(),
+            parts_wanted: Vec::new(),
             setups: Vec::new(),
             teardowns: Vec::new(),
             acknowledges: true,
@@ -174,6 +178,8 @@ impl Rig {
                     assert_eq!(before, self.frames[&seq], "a frame sent again is the same frame");
                 }
             }
+            Message::Bundle(part) => self.bundles.push(part),
+            Message::WantBundle(wanted) => self.parts_wanted.push(wanted.offset),
             Message::Setup(outcome) => self.setups.push(outcome),
             Message::Teardown(outcome) => self.teardowns.push(outcome),
         }
@@ -200,6 +206,19 @@ impl Rig {
     pub(super) fn forget(&mut self) {
         self.session = None;
         self.dials.close();
+    }
+
+    /// The bundle of instance 1, which is small enough for one part.
+    pub(super) async fn fetch_bundle(&mut self) -> BundlePart {
+        self.until("the session is up", |rig| !rig.hellos.is_empty()).await;
+        self.send(ToAgentMessage::SendBundle(SendBundle { offset: 0 })).await;
+        self.until("the bundle comes", |rig| !rig.bundles.is_empty()).await;
+        self.bundles[0].clone()
+    }
+
+    pub(super) async fn give_bundle(&mut self, part: BundlePart) {
+        self.until("the bundle is wanted", |rig| rig.parts_wanted == [0]).await;
+        self.send(ToAgentMessage::Bundle(part)).await;
     }
 
     pub(super) async fn start_load(&mut self) {

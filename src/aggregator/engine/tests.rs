@@ -318,7 +318,12 @@ impl FakeAgent {
                     self.count(&ack.outputs);
                 }
             }
-            Down::Start(_) | Down::Welcome(_) | Down::Refused(_) | Down::Goodbye(_) => {}
+            Down::Start(_)
+            | Down::Welcome(_)
+            | Down::Refused(_)
+            | Down::Goodbye(_)
+            | Down::Bundle(_)
+            | Down::SendBundle(_) => {}
         }
         vec![Up::Report(self.report.clone())]
     }

@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
-    core::k6::{options::Options, version::Version},
+    core::{
+        bundle::{Assembly, Bundle},
+        k6::{options::Options, version::Version},
+    },
     wire::session::{
         AgentPhase, Failure, Outcome, Requirements, to_agent::Message as FromAggregator,
     },
@@ -84,6 +87,12 @@ pub struct Machine {
     pub(super) ended_unix_ns: i64,
     pub(super) vus: u64,
     pub(super) options: Option<Options>,
+    pub(super) assembly: Assembly,
+    pub(super) bundle: Option<Bundle>,
+    /// The bundle lies where k6 will run it from.
+    pub(super) bundle_stored: bool,
+    /// The aggregator waits for this part.
+    pub(super) part_wanted: Option<u64>,
     pub(super) starts: u32,
     /// k6 died before the start: another agent may take this one's place.
     pub(super) replaceable: Option<String>,
@@ -99,7 +108,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that waits for [`Input::Version`] and [`Input::Inspected`].
+    /// A machine that waits for [`Input::Version`] and the bundle.
     pub fn new(config: Config, now: Now) -> Self {
         Self {
             config,
@@ -123,6 +132,10 @@ impl Machine {
             ended_unix_ns: 0,
             vus: 0,
             options: None,
+            assembly: Assembly::default(),
+            bundle: None,
+            bundle_stored: false,
+            part_wanted: None,
             starts: 0,
             replaceable: None,
             polling: false,
@@ -144,7 +157,8 @@ impl Machine {
         }
         match input {
             Input::Version(version) => self.on_version(version, now),
-            Input::Inspected(options) => self.on_inspected(options, now),
+            Input::Bundled(bundle) => self.on_bundled(bundle, now),
+            Input::BundleStored(result) => self.on_bundle_stored(result, now),
             Input::Status(status) => self.on_status(status, now),
             Input::SetupRan(result) => self.on_setup_ran(result),
             Input::SetupDataSet(result) => self.on_setup_data_set(result, now),
@@ -157,6 +171,7 @@ impl Machine {
                 self.unheard_since_ms = None;
                 // Too late for the load, but not for what it left.
                 self.orphaned_at_ms = None;
+                self.want_bundle();
                 self.repeat_outcomes();
             }
             Input::SessionDown => {
@@ -190,6 +205,8 @@ impl Machine {
     fn on_message(&mut self, message: FromAggregator, now: Now) {
         match message {
             FromAggregator::Welcome(_) | FromAggregator::Ack(_) => {}
+            FromAggregator::SendBundle(wanted) => self.on_send_bundle(wanted.offset),
+            FromAggregator::Bundle(part) => self.on_bundle_part(&part, now),
             FromAggregator::RunSetup(_) => self.on_run_setup(),
             FromAggregator::SetupData(message) => self.on_setup_data(message.data),
             FromAggregator::Start(_) => self.start_wanted = true,

@@ -14,8 +14,8 @@ const WINDOW: usize = 16;
 const REPORT_MS: i64 = 1000;
 /// Time that the first greeting waits for k6's version: it is told once in a session, and comes in milliseconds.
 const GREET_MS: i64 = 1000;
-/// Answers that wait to be sent: one for setup, one for teardown, each at most twice.
-const ANSWERS_MAX: usize = 4;
+/// Answers that wait to be sent: for setup, teardown, parts of the bundle; each at most twice.
+const ANSWERS_MAX: usize = 8;
 
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -45,6 +45,7 @@ impl Machine {
             vus: self.vus,
             last_seq: account.totals.last_seq,
             dropped: account.totals.dropped,
+            bundle_sha256: self.bundle.as_ref().map(|b| b.sha256.clone()).unwrap_or_default(),
         }
     }
 

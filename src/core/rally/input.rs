@@ -3,7 +3,7 @@
 use crate::{
     api::v1alpha1::RunnerLoss,
     core::plan::RunPlan,
-    wire::session::{Hello, Outcome, OutputCounts, Report, to_agent},
+    wire::session::{BundlePart, Hello, Outcome, OutputCounts, Report, to_agent},
 };
 
 /// Names one session of one agent; never used again within a process.
@@ -52,6 +52,10 @@ pub enum Input {
     SetupAnswered(SessionId, Outcome),
     /// An agent answered `RunTeardown`.
     TeardownAnswered(SessionId, Outcome),
+    /// An agent sent a part of the bundle.
+    BundleSent(SessionId, BundlePart),
+    /// An agent wants the part of the bundle at this offset.
+    BundleWanted(SessionId, u64),
     /// A session is over.
     Closed(SessionId),
     /// A frame of an instance is stored or finally refused, the first time in this process.

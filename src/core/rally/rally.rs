@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
+    core::bundle::{Assembly, Bundle},
     wire::{
         result::{Outcome, RunResult, Stage},
         session::{Requirements, SetupData, to_agent::Message},
@@ -64,6 +65,10 @@ pub struct Rally {
     pub(super) deadline_ms: i64,
     pub(super) end_by_ms: Option<i64>,
     pub(super) requirements: Option<Requirements>,
+    pub(super) assembly: Assembly,
+    pub(super) bundle: Option<Bundle>,
+    /// Sessions that wait for a part of the bundle, and for which.
+    pub(super) bundle_wanted: BTreeMap<SessionId, u64>,
     pub(super) setup_data: Option<SetupData>,
     pub(super) setup_asked: Option<u32>,
     pub(super) cause: Option<Outcome>,
@@ -96,6 +101,9 @@ impl Rally {
             deadline_ms,
             end_by_ms: None,
             requirements: None,
+            assembly: Assembly::default(),
+            bundle: None,
+            bundle_wanted: BTreeMap::new(),
             setup_data: None,
             setup_asked: None,
             cause: None,
@@ -132,6 +140,8 @@ impl Rally {
             Input::TeardownAnswered(session, answer) => {
                 self.teardown_answered(session, &answer, now_ms);
             }
+            Input::BundleSent(session, part) => self.bundle_sent(session, &part),
+            Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),
             Input::Closed(session) => self.closed(session, now_ms),
             Input::Acked { instance_id, incarnation, outputs } => {
                 self.roster.update(instance_id, |runner| {

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
+    core::{agent::bundling::ARCHIVIST, bundle::Assembly},
     wire::{
         PROTOCOL,
         session::{
@@ -68,6 +69,10 @@ impl Rally {
             }
         });
         self.send(id, Message::Welcome(Welcome {}));
+        if id == ARCHIVIST {
+            self.assembly = Assembly::default();
+            self.ask_for_bundle();
+        }
         self.reported(id, report, now_ms);
         self.brief(id, now_ms);
     }
@@ -203,6 +208,7 @@ impl Rally {
     }
 
     pub(super) fn closed(&mut self, session: SessionId, now_ms: i64) {
+        self.bundle_wanted.remove(&session);
         let Some(id) = self.roster.of_session(session) else { return };
         let is_awaited = !matches!(self.step, Step::Leaving | Step::Ended);
         let back_by_ms = is_awaited.then(|| now_ms.saturating_add(AWAY_MS));

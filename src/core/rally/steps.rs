@@ -170,14 +170,15 @@ impl Rally {
             return;
         }
         self.check_requirements();
-        let outputs = self.config.outputs.len();
-        if self.cause.is_some()
-            || !self.roster.unready().is_empty()
-            || self.outputs_ready.len() < outputs
-        {
-            if self.cause.is_some() {
-                self.begin_stop(now_ms);
-            }
+        let all_ready = self.roster.unready().is_empty()
+            && self.outputs_ready.len() == self.config.outputs.len();
+        if all_ready {
+            self.check_bundles();
+        }
+        if self.cause.is_some() {
+            self.begin_stop(now_ms);
+        }
+        if !all_ready || self.cause.is_some() {
             return;
         }
         let wants_setup = self.wants_setup();

@@ -67,6 +67,8 @@ impl Desk {
                 Message::Frame(frame) => format!("frame {}", frame.seq),
                 Message::Setup(_) => "setup".to_owned(),
                 Message::Teardown(_) => "teardown".to_owned(),
+                Message::Bundle(_) => "bundle".to_owned(),
+                Message::WantBundle(_) => "want bundle".to_owned(),
             });
         }
         let has_next = self.outbox.has_next(&self.machine, &self.account, &self.spool, now_ms);
@@ -114,8 +116,8 @@ fn the_last_acknowledgement_is_told_at_once() {
     let mut desk = Desk::up();
     let exit =
         crate::core::k6::exit::Exit { code: 107, signal: None, oom_killed: false, error: None };
-    let failed = crate::core::agent::events::Uninspected::Failed(exit);
-    desk.machine.handle(Input::Inspected(Err(failed)), NOW);
+    let failed = crate::core::agent::events::Unbundled::Failed(exit);
+    desk.machine.handle(Input::Bundled(Err(failed)), NOW);
     desk.machine.handle(Input::SamplesEnded, NOW);
     desk.account = Account {
         emitted: 2,

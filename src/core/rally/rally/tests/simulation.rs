@@ -12,10 +12,11 @@ use proptest::prelude::*;
 use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
+    core::bundle::{Assembly, Bundle, Progress},
     wire::{
         PROTOCOL,
         result::Stage,
-        session::{AgentPhase, Hello, Outcome as Answer, OutputCounts, Report},
+        session::{AgentPhase, BundlePart, Hello, Outcome as Answer, OutputCounts, Report},
     },
 };
 
@@ -74,6 +75,7 @@ enum Event {
     Replace(u32),
     Named(u32),
     Stored(u32, String, u64),
+    Bundled(u32, String),
     AggregatorDies,
     AggregatorComes,
     OutputReady,
@@ -89,6 +91,8 @@ enum Up {
     Setup(Answer),
     Teardown(Answer),
     Frame(u64),
+    Bundle(BundlePart),
+    WantBundle(u64),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -113,6 +117,9 @@ struct Agent {
     data: Option<Vec<u8>>,
     teardown: bool,
     has_started: bool,
+    assembly: Assembly,
+    bundle: Option<Bundle>,
+    part_wanted: Option<u64>,
 }
 
 struct World {
@@ -296,7 +303,13 @@ impl World {
         match message {
             Message::Start(_) => {
                 let is_first = self.agents.values().all(|agent| !agent.has_started);
+                let own = &self.agents[&id].report.bundle_sha256;
                 for (other, agent) in &self.agents {
+                    let is_same = agent.report.bundle_sha256 == own;
+                    assert!(
+                        !is_first || is_same || self.agent_deaths > 0,
+                        "{id} and {other} are started with different scripts"
+                    );
                     let is_ready = agent.report.phase >= AgentPhase::Ready.into();
                     let has_died = agent.life != Life::Lives;
                     assert!(
@@ -331,6 +344,7 @@ impl World {
                 }
             }
             Event::Stored(id, incarnation, seq) => self.stored(id, &incarnation, seq),
+            Event::Bundled(id, incarnation) => self.bundled(id, &incarnation),
             Event::AggregatorDies => self.aggregator_dies(),
             Event::AggregatorComes => {
                 let former = self.former.clone();
@@ -372,9 +386,32 @@ impl World {
             },
         );
         self.dial(id, &incarnation);
-        let delay = 500 + self.dice.ms(8000);
-        self.later(delay, Event::Phase(id, incarnation.clone(), AgentPhase::Ready));
+        if id == 1 {
+            let delay = 50 + self.dice.ms(2000);
+            self.later(delay, Event::Bundled(id, incarnation.clone()));
+        }
         self.later(1000, Event::Tick(id, incarnation));
+    }
+
+    /// Now and then a script is another one when a replaced pod reads it again.
+    fn bundled(&mut self, id: u32, incarnation: &str) {
+        let script: &[u8] = if self.dice.percent(5) { b"changed" } else { b"script" };
+        let bundle = Bundle::new(script.to_vec(), b"{}".to_vec()).unwrap();
+        let Some(agent) = self.agent(id, incarnation) else { return };
+        let wanted = agent.part_wanted.take().map(|offset| bundle.part(offset));
+        self.have_bundle(id, bundle);
+        if let Some(part) = wanted {
+            self.say(id, Up::Bundle(part));
+        }
+    }
+
+    fn have_bundle(&mut self, id: u32, bundle: Bundle) {
+        let agent = self.agents.get_mut(&id).unwrap();
+        agent.report.bundle_sha256 = bundle.sha256.clone();
+        agent.bundle = Some(bundle);
+        let incarnation = agent.incarnation.clone();
+        let delay = 500 + self.dice.ms(8000);
+        self.later(delay, Event::Phase(id, incarnation, AgentPhase::Ready));
     }
 
     fn agent(&mut self, id: u32, incarnation: &str) -> Option<&mut Agent> {
@@ -447,6 +484,8 @@ impl World {
             Up::Report(report) => self.tell(Input::Reported(session, report)),
             Up::Setup(answer) => self.tell(Input::SetupAnswered(session, answer)),
             Up::Teardown(answer) => self.tell(Input::TeardownAnswered(session, answer)),
+            Up::Bundle(part) => self.tell(Input::BundleSent(session, part)),
+            Up::WantBundle(offset) => self.tell(Input::BundleWanted(session, offset)),
             Up::Frame(seq) => {
                 let source = self.rally.as_ref().and_then(|rally| rally.frame_source(session));
                 let Some((id, incarnation)) = source else { return };
@@ -655,7 +694,28 @@ impl World {
                 self.ends.remove(&session);
                 self.later(5, Event::Closed(session));
             }
-            Message::Start(_) | Message::Welcome(_) => {}
+            Message::Welcome(_) => {
+                agent.part_wanted = None;
+                if id != 1 && agent.bundle.is_none() {
+                    let offset = agent.assembly.wanted();
+                    self.say(id, Up::WantBundle(offset));
+                }
+            }
+            Message::SendBundle(wanted) => {
+                match agent.bundle.as_ref().map(|b| b.part(wanted.offset)) {
+                    Some(part) => self.say(id, Up::Bundle(part)),
+                    None => agent.part_wanted = Some(wanted.offset),
+                }
+            }
+            Message::Bundle(part) => {
+                let taken = agent.assembly.take(&part).unwrap();
+                if agent.bundle.is_none()
+                    && let Progress::Whole(bundle) = taken
+                {
+                    self.have_bundle(id, bundle);
+                }
+            }
+            Message::Start(_) => {}
         }
     }
 
