@@ -304,6 +304,7 @@ const fn name(message: &Message) -> &'static str {
         Message::Start(_) => "start",
         Message::Stop(_) => "stop",
         Message::RunTeardown(_) => "run teardown",
+        Message::RunSummary(_) => "run summary",
         Message::Finish(_) => "finish",
         Message::Ack(_) => "ack",
         Message::Goodbye(_) => "goodbye",

@@ -124,6 +124,7 @@ impl Machine {
             no_thresholds: environment::no_thresholds(user, &self.config.environment),
             setup_timeout_ms: options.setup_timeout_ms,
             teardown_timeout_ms: options.teardown_timeout_ms,
+            summary_timeout_ms: options.summary_timeout_ms,
         }
     }
 }

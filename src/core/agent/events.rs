@@ -43,6 +43,8 @@ pub enum Input {
     Resumed(Result<(), String>),
     /// teardown() ended.
     TeardownRan(Result<(), String>),
+    /// handleSummary() ended: what its wrapper wrote.
+    SummaryRan(Result<Bytes, String>),
     /// The k6 process is gone.
     Exited(Exit),
     /// The last sample of k6 is in a frame.
@@ -97,6 +99,13 @@ pub enum Action {
     Resume,
     /// Run teardown(), for no longer than this.
     RunTeardown {
+        /// In milliseconds.
+        timeout_ms: u64,
+    },
+    /// Run handleSummary(), for no longer than this.
+    RunSummary {
+        /// What it is given.
+        data: Bytes,
         /// In milliseconds.
         timeout_ms: u64,
     },

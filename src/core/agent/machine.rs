@@ -79,6 +79,8 @@ pub struct Machine {
     pub(super) setting_data: bool,
     pub(super) start_wanted: bool,
     pub(super) teardown: Call,
+    pub(super) summary: Call,
+    pub(super) summary_data: Bytes,
     pub(super) version: Option<Version>,
     pub(super) requirements: Option<Requirements>,
     pub(super) failure: Option<Failure>,
@@ -124,6 +126,8 @@ impl Machine {
             setting_data: false,
             start_wanted: false,
             teardown: Call::Idle,
+            summary: Call::Idle,
+            summary_data: Bytes::new(),
             version: None,
             requirements: None,
             failure: None,
@@ -164,6 +168,7 @@ impl Machine {
             Input::SetupDataSet(result) => self.on_setup_data_set(result, now),
             Input::Resumed(result) => self.on_resumed(result, now),
             Input::TeardownRan(result) => self.on_teardown_ran(result),
+            Input::SummaryRan(result) => self.on_summary_ran(result),
             Input::Exited(exit) => self.on_exit(&exit, now),
             Input::SamplesEnded => self.samples_ended = true,
             Input::SamplesLost(text) => self.fail(Reason::OutputFailed, text, None),
@@ -212,6 +217,7 @@ impl Machine {
             FromAggregator::Start(_) => self.start_wanted = true,
             FromAggregator::Stop(_) => self.stop(now),
             FromAggregator::RunTeardown(_) => self.on_run_teardown(),
+            FromAggregator::RunSummary(message) => self.on_run_summary(message.data),
             FromAggregator::Finish(_) => {
                 self.finish_wanted = true;
                 if self.load < Load::Over {

@@ -8,6 +8,8 @@ use super::duration;
 
 /// Time that k6 grants setup() and teardown() when the script does not say.
 const TIMEOUT_MS: u64 = 60_000;
+/// Time that k6 grants handleSummary() when the script does not say.
+const SUMMARY_TIMEOUT_MS: u64 = 120_000;
 
 /// What Weir must know of a script's consolidated options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub struct Options {
     pub setup_timeout_ms: u64,
     /// Time that teardown() may take.
     pub teardown_timeout_ms: u64,
+    /// Time that handleSummary() may take.
+    pub summary_timeout_ms: u64,
     /// Tags that the script puts on every sample.
     pub tags: BTreeMap<String, String>,
     /// The script cuts itself into segments.
@@ -51,6 +55,7 @@ struct Printed {
     no_teardown: Option<bool>,
     setup_timeout: Option<String>,
     teardown_timeout: Option<String>,
+    handle_summary_timeout: Option<String>,
     tags: Option<BTreeMap<String, String>>,
     execution_segment: Option<String>,
     execution_segment_sequence: Option<String>,
@@ -79,6 +84,7 @@ pub fn parse(output: &[u8]) -> Result<Options, OptionsError> {
         no_teardown: printed.no_teardown.unwrap_or(false),
         setup_timeout_ms: ms(printed.setup_timeout, TIMEOUT_MS)?,
         teardown_timeout_ms: ms(printed.teardown_timeout, TIMEOUT_MS)?,
+        summary_timeout_ms: ms(printed.handle_summary_timeout, SUMMARY_TIMEOUT_MS)?,
         tags: printed.tags.unwrap_or_default(),
         segmented: printed.execution_segment.is_some()
             || printed.execution_segment_sequence.is_some(),
@@ -101,6 +107,7 @@ mod tests {
             no_teardown: true,
             setup_timeout_ms: 90_000,
             teardown_timeout_ms: 60_000,
+            summary_timeout_ms: 120_000,
             tags: BTreeMap::from([("team".to_owned(), "x".to_owned())]),
             segmented: false,
         };

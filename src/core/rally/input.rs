@@ -1,5 +1,7 @@
 //! What a rally is told, and what it decides.
 
+use prost::bytes::Bytes;
+
 use crate::{
     api::v1alpha1::RunnerLoss,
     core::plan::RunPlan,
@@ -52,6 +54,24 @@ pub enum Input {
     SetupAnswered(SessionId, Outcome),
     /// An agent answered `RunTeardown`.
     TeardownAnswered(SessionId, Outcome),
+    /// An agent's ledger arrived; the last one has nothing after it.
+    Ledgered {
+        /// From whom.
+        session: SessionId,
+        /// Whether it is the last.
+        is_last: bool,
+    },
+    /// A threshold that ends the load is crossed; the text says which.
+    Crossed(String),
+    /// Answer to [`Action::Judge`].
+    Judged {
+        /// The thresholds that are crossed at the end, for people; none when all hold.
+        crossed: Option<String>,
+        /// What the script's `handleSummary()` is to be given, when it is to be run.
+        summary: Option<Bytes>,
+    },
+    /// An agent answered `RunSummary`.
+    SummaryAnswered(SessionId),
     /// An agent sent a part of the bundle.
     BundleSent(SessionId, BundlePart),
     /// An agent wants the part of the bundle at this offset.
@@ -97,6 +117,8 @@ pub enum Action {
     Send(SessionId, to_agent::Message),
     /// End a session, after what was sent to it.
     Close(SessionId),
+    /// All ledgers are final: judge the thresholds over them.
+    Judge,
     /// Nothing is left to do.
     End,
 }

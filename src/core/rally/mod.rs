@@ -15,3 +15,4 @@ mod progress;
 mod reports;
 mod sessions;
 mod steps;
+mod verdict;

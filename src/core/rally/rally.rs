@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use prost::bytes::Bytes;
+
 use super::{
     cause,
     input::{Action, Input, RallyConfig, SessionId},
@@ -48,6 +50,10 @@ pub(super) enum Step {
     Teardown(Option<(u32, Arc<str>)>),
     /// Until everything is handed over.
     Draining,
+    /// Until the thresholds are judged over all ledgers.
+    Judging,
+    /// Until this instance's `handleSummary()` has answered.
+    Summary((u32, Arc<str>)),
     /// Until the outcome is published.
     Closing,
     /// Until the agents have gone.
@@ -78,6 +84,9 @@ pub struct Rally {
     pub(super) in_flight: bool,
     pub(super) outputs_ready: BTreeSet<usize>,
     pub(super) trouble: BTreeMap<usize, String>,
+    /// The thresholds that were crossed at the end.
+    pub(super) crossed: Option<String>,
+    pub(super) summary_data: Option<Bytes>,
     pub(super) outcome: Option<Outcome>,
     pub(super) former: Option<RunResult>,
     pub(super) stage_count: u64,
@@ -112,6 +121,8 @@ impl Rally {
             in_flight: false,
             outputs_ready: BTreeSet::new(),
             trouble: BTreeMap::new(),
+            crossed: None,
+            summary_data: None,
             outcome: None,
             former: None,
             stage_count: 0,
@@ -140,6 +151,10 @@ impl Rally {
             Input::TeardownAnswered(session, answer) => {
                 self.teardown_answered(session, &answer, now_ms);
             }
+            Input::Ledgered { session, is_last } => self.ledgered(session, is_last),
+            Input::Crossed(text) => self.crossed_early(text),
+            Input::Judged { crossed, summary } => self.judged(crossed, summary, now_ms),
+            Input::SummaryAnswered(session) => self.summary_answered(session, now_ms),
             Input::BundleSent(session, part) => self.bundle_sent(session, &part),
             Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),
             Input::Closed(session) => self.closed(session, now_ms),
@@ -196,9 +211,13 @@ impl Rally {
     pub fn is_draining(&self) -> bool {
         match self.step {
             Step::Gathering | Step::Setup(_) | Step::Running => false,
-            Step::Teardown(_) | Step::Draining | Step::Closing | Step::Leaving | Step::Ended => {
-                true
-            }
+            Step::Teardown(_)
+            | Step::Draining
+            | Step::Judging
+            | Step::Summary(_)
+            | Step::Closing
+            | Step::Leaving
+            | Step::Ended => true,
         }
     }
 

@@ -145,13 +145,20 @@ impl Rally {
             Step::Teardown(asked) if is_asked(asked) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
             }
-            Step::Draining | Step::Closing if phase < AgentPhase::Finished => {
+            Step::Draining | Step::Judging | Step::Summary(_) | Step::Closing
+                if phase < AgentPhase::Finished =>
+            {
                 self.send(id, Message::Finish(Finish {}));
+            }
+            Step::Summary((asked, of)) if *asked == id && Some(of) == incarnation.as_ref() => {
+                self.ask_for_summary(id);
             }
             Step::Gathering
             | Step::Running
             | Step::Teardown(_)
             | Step::Draining
+            | Step::Judging
+            | Step::Summary(_)
             | Step::Closing => {}
             Step::Leaving | Step::Ended => self.send(id, Message::Goodbye(Goodbye {})),
         }

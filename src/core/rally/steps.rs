@@ -24,9 +24,10 @@ impl Rally {
                 Step::Running => self.try_leave_running(now_ms),
                 Step::Teardown(None) => self.try_teardown(now_ms),
                 Step::Teardown(Some((id, _))) => self.try_leave_teardown(*id, now_ms),
-                Step::Draining => self.try_leave_draining(now_ms),
+                Step::Draining => self.try_leave_draining(),
+                Step::Summary((id, _)) => self.try_leave_summary(*id, now_ms),
                 Step::Leaving if self.has_everyone_left() => self.end(),
-                Step::Closing | Step::Leaving | Step::Ended => {}
+                Step::Judging | Step::Closing | Step::Leaving | Step::Ended => {}
             }
             if self.step == before {
                 return;
@@ -83,7 +84,8 @@ impl Rally {
                 self.blame(crate::wire::result::Outcome { exit_code: 101, ..late });
                 self.drain(now_ms);
             }
-            Step::Draining => self.conclude(now_ms),
+            Step::Draining => self.ask_for_judgement(),
+            Step::Judging | Step::Summary(_) => self.conclude(now_ms),
             Step::Closing | Step::Leaving => self.end(),
             Step::Ended => {}
         }
@@ -326,14 +328,14 @@ impl Rally {
         }
     }
 
-    fn try_leave_draining(&mut self, now_ms: i64) {
+    fn try_leave_draining(&mut self) {
         if self.roster.unsettled().is_empty() && !self.in_flight {
-            self.conclude(now_ms);
+            self.ask_for_judgement();
         }
     }
 
     /// The outcome stands.
-    fn conclude(&mut self, now_ms: i64) {
+    pub(super) fn conclude(&mut self, now_ms: i64) {
         self.outcome = Some(self.judge());
         self.step = Step::Closing;
         self.deadline_ms = now_ms.saturating_add(PUBLISH_MS);
