@@ -14,3 +14,4 @@ pub mod pipeline;
 pub mod plan;
 pub mod rally;
 pub mod samples;
+pub mod summary;

@@ -1,5 +1,7 @@
 //! k6's version, and what depends on it.
 
+const NO_SUMMARY: &str = "--no-summary";
+
 /// Version of a k6 binary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -28,8 +30,13 @@ impl Version {
             (Some(major), _) => major == 1,
             _ => false,
         };
-        let summary_flag = if old { "--no-summary" } else { "--summary-mode=disabled" };
+        let summary_flag = if old { NO_SUMMARY } else { "--summary-mode=disabled" };
         Self { text, summary_flag }
+    }
+
+    /// Whether it is a k6 before 2.0, which has `--no-summary` and the legacy summary.
+    pub fn is_before_2(&self) -> bool {
+        self.summary_flag == NO_SUMMARY
     }
 
     /// The flag that keeps this k6 from making a summary.

@@ -36,19 +36,26 @@ pub struct View {
     pub duration_ns: i64,
     /// Groups and checks, in the order of their first samples.
     pub groups: Vec<Group>,
-    /// Metrics by group path and by scenario, where the full summary is wanted (`--summary-mode=full`); else empty.
+    /// Checks by name, whatever their group, in the order of their first samples. Where it is empty, the summary counts
+    /// them from `groups`, and checks of several groups may stand in another order than in k6.
+    pub checks: Vec<Check>,
+    /// Metrics by group path, where the full summary is wanted (`--summary-mode=full`); else empty. Not the samples of
+    /// scenarios other than `default`: their groups are in `by_scenario`.
     pub by_group: BTreeMap<String, BTreeMap<String, Metric>>,
-    /// As `by_group`.
+    /// Scenarios by name, where the full summary is wanted. With `default` among them, it says what is in the groups
+    /// of `by_group`.
     pub by_scenario: BTreeMap<String, Scenario>,
 }
 
 /// One scenario of the full summary.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
-    /// Metrics of the samples that belong to no group.
+    /// Metrics of all its samples, those of its groups included.
     pub metrics: BTreeMap<String, Metric>,
     /// Checks and groups of the scenario, in the order of their first samples.
     pub groups: Vec<Group>,
+    /// As [`View::checks`], of the scenario.
+    pub checks: Vec<Check>,
     /// Metrics by group path.
     pub by_group: BTreeMap<String, BTreeMap<String, Metric>>,
 }
