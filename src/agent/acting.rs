@@ -19,6 +19,7 @@ use crate::{
             stopping::Push,
         },
         k6::{argv, exit},
+        ledger::ledger::Ledger,
     },
     io::telemetry,
 };
@@ -56,6 +57,7 @@ impl Agent {
                     Input::BundleStored(stored.map_err(why))
                 });
             }
+            Action::KeepLedger { rules, full } => *self.shared.ledger() = Ledger::new(&rules, full),
             Action::StartK6(tags) => self.start_k6(&tags),
             Action::Poll => {
                 self.call(|rest| async move { Input::Status(rest.status().await.ok()) });
@@ -81,6 +83,7 @@ impl Agent {
                     Input::TeardownRan(text(rest.run_teardown(deadline).await))
                 });
             }
+            Action::RunSummary { data, timeout_ms } => self.run_summary(data, timeout_ms),
             Action::Push(Push::Rest) => self.call(|rest| async move {
                 if let Err(error) = rest.stop().await {
                     tracing::warn!(error = telemetry::chain(&error), "k6 did not take the stop");
@@ -126,6 +129,21 @@ impl Agent {
             }
             Err(error) => self.not_started(&error),
         }
+    }
+
+    fn run_summary(&mut self, data: Bytes, timeout_ms: u64) {
+        let (k6, user) = (self.k6.clone(), self.user.clone());
+        let (bundle, dir) = (self.bundle_path(), self.settings.work_dir.clone());
+        let Some(version) = self.version.clone() else { return };
+        let deadline = Duration::from_millis(timeout_ms);
+        self.task(async move {
+            let ran = tokio::time::timeout(
+                deadline,
+                k6.handle_summary(&user, &version, &bundle, &dir, &data),
+            );
+            let late = || Err("handleSummary() took too long".to_owned());
+            Input::SummaryRan(ran.await.unwrap_or_else(|_| late()))
+        });
     }
 
     /// Where the bundle lies.

@@ -12,6 +12,7 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
+use prost::bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -31,7 +32,9 @@ use crate::core::{
         log,
         version::Version,
     },
+    summary::wrapper,
 };
+use crate::io::telemetry;
 
 /// Output of k6's short commands that is read, in bytes.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
@@ -104,6 +107,40 @@ impl K6 {
         let argv = argv::inspect(user, environment, &bundle);
         let printed = self.ask(argv, environment::for_inspect(user)).await?;
         Bundle::new(archive, printed).map_err(|error| Unbundled::InvalidSpec(error.to_string()))
+    }
+
+    /// Runs the script's handleSummary() on `data`, and answers what its wrapper wrote.
+    pub(super) async fn handle_summary(
+        self,
+        user: &UserArgs,
+        version: &Version,
+        bundle: &Path,
+        dir: &Path,
+        data: &[u8],
+    ) -> Result<Bytes, String> {
+        let failed = |what: &str, error: &dyn std::error::Error| {
+            format!("handleSummary() could not be run: {what}: {}", telemetry::chain(error))
+        };
+        let archive = tokio::fs::read(bundle).await.map_err(|e| failed("read the bundle", &e))?;
+        let data = serde_json::from_slice(data).map_err(|e| failed("read its data", &e))?;
+        let (wrapped, answer) = (dir.join("summary.tar"), dir.join("summary.json"));
+        let wrapper = wrapper::wrap(&archive, &data, &answer.to_string_lossy())
+            .map_err(|e| failed("wrap the script", &e))?;
+        tokio::fs::write(&wrapped, wrapper).await.map_err(|e| failed("write its archive", &e))?;
+        let argv = wrapper::argv(user, version, &wrapped.to_string_lossy());
+        let output = self.output(argv, []).await.map_err(|error| self.missing(&error))?;
+        drop(tokio::io::stderr().write_all(&output.stderr).await);
+        match tokio::fs::read(&answer).await {
+            Ok(answer) => Ok(answer.into()),
+            Err(_) => {
+                let exit = exit(output.status, &output.stderr);
+                let why = exit.error.clone().unwrap_or_default();
+                Err(format!(
+                    "handleSummary() did not end: k6 ended with {}; {why}",
+                    exit.describe()
+                ))
+            }
+        }
     }
 
     /// What k6 prints to its standard output.

@@ -33,6 +33,7 @@ use crate::{
             environment::Environment,
             version::Version,
         },
+        ledger::threshold,
         samples::frame::{FrameBuilder, Limits},
     },
     io::{clock, link::Dialer},
@@ -101,6 +102,7 @@ impl Agent {
             born_unix_ns,
             user: user.clone(),
             environment: environment.clone(),
+            thresholds: threshold::of_spec(&settings.thresholds),
             tags: settings.tags.clone(),
             orphan_ms: settings.orphan_ms,
             grace_ms: settings.grace_ms,
@@ -169,8 +171,9 @@ impl Agent {
                         self.outbox.dialled();
                     }
                     Event::Room => {
-                        let spool = &mut self.shared.spool();
-                        let message = self.outbox.next(&self.machine, &account, spool, now_ms);
+                        let (spool, ledger) = (&mut self.shared.spool(), &mut self.shared.ledger());
+                        let message =
+                            self.outbox.next(&self.machine, &account, spool, ledger, now_ms);
                         if let Some(message) = message {
                             uplink.send(message);
                         }

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod bundle;
+pub mod error;
 pub mod k6;
 pub mod lease;
 pub mod ledger;
@@ -15,3 +16,4 @@ pub mod plan;
 pub mod rally;
 pub mod samples;
 pub mod summary;
+pub mod verdict;

@@ -1,5 +1,7 @@
 //! The bundle on its way: made by instance 1, which hands it on; taken by all others.
 
+use serde_json::value::RawValue;
+
 use super::{
     events::{Action, Now, Unbundled},
     failure::{self, When},
@@ -13,9 +15,16 @@ use crate::{
             environment,
             options::{self, Options},
         },
+        ledger::threshold::{self, RuleOptions, Rules, ThresholdError, Thresholds},
+        summary::{archive, settings::Settings},
     },
-    wire::session::{BundlePart, Requirements, WantBundle, to_aggregator::Message as ToAggregator},
+    wire::session::{
+        BundlePart, Requirements, Terms, WantBundle, to_aggregator::Message as ToAggregator,
+    },
 };
+
+/// Without this word in it, no script has a `handleSummary()`.
+const HANDLER: &[u8] = b"handleSummary";
 
 /// The instance that archives the script for all.
 pub const ARCHIVIST: u32 = 1;
@@ -100,6 +109,32 @@ impl Machine {
         }
     }
 
+    /// What the aggregator must know before the first ledger of a session.
+    pub(super) fn say_terms(&mut self) {
+        let (Some(bundle), Some(version), None, false) =
+            (&self.bundle, &self.version, self.unheard_since_ms, self.terms_said)
+        else {
+            return;
+        };
+        let (user, environment) = (&self.config.user, &self.config.environment);
+        // What cannot be read has failed this instance already.
+        let settings = Settings::read(&bundle.options, user, environment, version);
+        let Ok(settings) = settings else { return };
+        let script = settings.machine_readable.then(|| archive::script(&bundle.bytes).ok());
+        let script = script.flatten().unwrap_or_default();
+        let summary = serde_json::to_vec(&settings).ok();
+        let is_cloud = |out: &String| out == "cloud" || out.starts_with("cloud=");
+        let terms = Terms {
+            k6_version: version.text.clone(),
+            script: String::from_utf8_lossy(&script).into_owned(),
+            cloud: environment::outs(user, environment).iter().any(is_cloud),
+            summary: summary.unwrap_or_default().into(),
+            handles_summary: bundle.bytes.windows(HANDLER.len()).any(|text| text == HANDLER),
+        };
+        self.terms_said = true;
+        self.actions.push(Action::Send(ToAggregator::Terms(terms)));
+    }
+
     fn take_bundle(&mut self, bundle: Bundle, now: Now) {
         match options::parse(&bundle.options) {
             Ok(options) => {
@@ -112,6 +147,21 @@ impl Machine {
                 self.never(now);
             }
         }
+    }
+
+    /// What the ledger keeps.
+    pub(super) fn rules(&self, options: &Options) -> Result<Rules, ThresholdError> {
+        let script = match options.thresholds_json.as_str() {
+            "" => Thresholds::new(),
+            json => threshold::of_options(
+                &RawValue::from_string(json.to_owned()).map_err(ThresholdError::Json)?,
+            )?,
+        };
+        let rule_options = RuleOptions {
+            no_thresholds: environment::no_thresholds(&self.config.user, &self.config.environment),
+            expected_response: options.expected_response,
+        };
+        Rules::new(&script, &self.config.thresholds, rule_options)
     }
 
     fn required(&self, options: &Options) -> Requirements {

@@ -9,6 +9,7 @@ use crate::{
     core::{
         bundle::Bundle,
         k6::{exit::Exit, rest::Status, version::Version},
+        ledger::threshold::Rules,
     },
     wire::session::{to_agent::Message as FromAggregator, to_aggregator::Message as ToAggregator},
 };
@@ -82,6 +83,13 @@ pub enum Unbundled {
 pub enum Action {
     /// Put this where k6 will run it from.
     StoreBundle(Bytes),
+    /// Keep a ledger by these rules from now on, and for the full summary or not.
+    KeepLedger {
+        /// What thresholds and k6 itself ask for.
+        rules: Rules,
+        /// Whether the full summary is wanted.
+        full: bool,
+    },
     /// Start `k6 run` with these tags, on a port of its own.
     StartK6(BTreeMap<String, String>),
     /// Ask k6 for its status.

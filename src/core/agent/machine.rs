@@ -93,6 +93,8 @@ pub struct Machine {
     pub(super) bundle: Option<Bundle>,
     /// The bundle lies where k6 will run it from.
     pub(super) bundle_stored: bool,
+    /// The aggregator of this session knows the terms.
+    pub(super) terms_said: bool,
     /// The aggregator waits for this part.
     pub(super) part_wanted: Option<u64>,
     pub(super) starts: u32,
@@ -139,6 +141,7 @@ impl Machine {
             assembly: Assembly::default(),
             bundle: None,
             bundle_stored: false,
+            terms_said: false,
             part_wanted: None,
             starts: 0,
             replaceable: None,
@@ -176,6 +179,7 @@ impl Machine {
                 self.unheard_since_ms = None;
                 // Too late for the load, but not for what it left.
                 self.orphaned_at_ms = None;
+                self.terms_said = false;
                 self.want_bundle();
                 self.repeat_outcomes();
             }
@@ -254,6 +258,7 @@ impl Machine {
         if self.left {
             return;
         }
+        self.say_terms();
         self.start_k6(now);
         self.go_on_with_calls(now);
         if now.ms >= self.overdue_ms && self.load < Load::Over {

@@ -7,11 +7,15 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
-    core::k6::{
-        exit::{Exit, REST_FAILED},
-        rest::{Stage, Status},
-        tags,
-        version::Version,
+    core::{
+        error,
+        k6::{
+            exit::{Exit, REST_FAILED},
+            rest::{Stage, Status},
+            tags,
+            version::Version,
+        },
+        summary::settings::{Mode, Settings},
     },
 };
 
@@ -37,10 +41,26 @@ impl Machine {
 
     /// Starts k6 once its version and the script's options are known, and the bundle is in its place.
     pub(super) fn start_k6(&mut self, now: Now) {
-        let (Process::Awaited, true, Some(options), Some(_)) =
-            (self.process, self.bundle_stored, &self.options, &self.version)
+        let (Process::Awaited, true, Some(options), Some(version), Some(bundle)) =
+            (self.process, self.bundle_stored, &self.options, &self.version, &self.bundle)
         else {
             return;
+        };
+        let (user, environment) = (&self.config.user, &self.config.environment);
+        // k6 sees none of this, since it sums up nothing: what it would refuse is refused here.
+        let full = match Settings::read(&bundle.options, user, environment, version) {
+            Ok(settings) => settings.mode == Mode::Full,
+            Err(error) => {
+                self.fail(Reason::InvalidSpec, format!("the summary: {error}"), Some(104));
+                return self.never(now);
+            }
+        };
+        let rules = match self.rules(options) {
+            Ok(rules) => rules,
+            Err(error) => {
+                self.fail(Reason::InvalidSpec, error::chain(&error), Some(104));
+                return self.never(now);
+            }
         };
         let instances = self.config.instances;
         if options.segmented {
@@ -67,6 +87,9 @@ impl Machine {
         match tags::all(&sources) {
             Ok(tags) => {
                 self.process = Process::Alive;
+                if self.starts == 0 {
+                    self.actions.push(Action::KeepLedger { rules, full });
+                }
                 self.starts += 1;
                 self.poll_due_ms = now.ms + POLL_MS;
                 self.actions.push(Action::StartK6(tags));

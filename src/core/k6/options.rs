@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::duration;
 
@@ -32,6 +33,10 @@ pub struct Options {
     pub tags: BTreeMap<String, String>,
     /// The script cuts itself into segments.
     pub segmented: bool,
+    /// Its thresholds as k6 prints them; empty where it has none.
+    pub thresholds_json: String,
+    /// Samples say whether their response was expected: the system tag `expected_response` is on.
+    pub expected_response: bool,
 }
 
 /// Why the output of `k6 inspect` cannot be used.
@@ -59,6 +64,8 @@ struct Printed {
     tags: Option<BTreeMap<String, String>>,
     execution_segment: Option<String>,
     execution_segment_sequence: Option<String>,
+    thresholds: Option<Box<RawValue>>,
+    system_tags: Option<Vec<String>>,
 }
 
 /// Reads the standard output of `k6 inspect --execution-requirements`.
@@ -88,6 +95,10 @@ pub fn parse(output: &[u8]) -> Result<Options, OptionsError> {
         tags: printed.tags.unwrap_or_default(),
         segmented: printed.execution_segment.is_some()
             || printed.execution_segment_sequence.is_some(),
+        thresholds_json: printed.thresholds.map(|raw| raw.get().to_owned()).unwrap_or_default(),
+        expected_response: printed
+            .system_tags
+            .is_none_or(|tags| tags.iter().any(|tag| tag == "expected_response")),
     })
 }
 
@@ -99,6 +110,7 @@ mod tests {
     fn the_options_of_a_script_are_read() {
         let output = br#"{"vus": 4, "noSetup": null, "setupTimeout": "1m30s", "noTeardown": true,
             "teardownTimeout": null, "executionSegment": null, "executionSegmentSequence": null,
+            "thresholds": {"m": ["rate\u003e0.9"]}, "systemTags": ["url", "expected_response"],
             "tags": {"team": "x"}, "totalDuration": "10m30s", "maxVUs": 4}"#;
         let wanted = Options {
             max_vus: 4,
@@ -110,6 +122,8 @@ mod tests {
             summary_timeout_ms: 120_000,
             tags: BTreeMap::from([("team".to_owned(), "x".to_owned())]),
             segmented: false,
+            thresholds_json: r#"{"m": ["rate\u003e0.9"]}"#.to_owned(),
+            expected_response: true,
         };
         assert_eq!(parse(output).unwrap(), wanted);
     }

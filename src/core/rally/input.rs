@@ -1,10 +1,8 @@
 //! What a rally is told, and what it decides.
 
-use prost::bytes::Bytes;
-
 use crate::{
     api::v1alpha1::RunnerLoss,
-    core::plan::RunPlan,
+    core::{plan::RunPlan, verdict::Judgement},
     wire::session::{BundlePart, Hello, Outcome, OutputCounts, Report, to_agent},
 };
 
@@ -64,12 +62,7 @@ pub enum Input {
     /// A threshold that ends the load is crossed; the text says which.
     Crossed(String),
     /// Answer to [`Action::Judge`].
-    Judged {
-        /// The thresholds that are crossed at the end, for people; none when all hold.
-        crossed: Option<String>,
-        /// What the script's `handleSummary()` is to be given, when it is to be run.
-        summary: Option<Bytes>,
-    },
+    Judged(Judgement),
     /// An agent answered `RunSummary`.
     SummaryAnswered(SessionId),
     /// An agent sent a part of the bundle.

@@ -1,6 +1,6 @@
 //! What people read: progress, outcome, and who is waited for.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 
 use super::{
     cause,
@@ -42,7 +42,9 @@ impl Rally {
             thresholds: Vec::new(),
             cause: if self.outcome.is_none() { self.cause.clone() } else { None },
             lost_accounts: self.lost_accounts(),
+            metrics: None,
             outcome: self.outcome.clone(),
+            artifacts: Arc::default(),
         }
     }
 

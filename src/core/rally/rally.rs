@@ -77,6 +77,10 @@ pub struct Rally {
     pub(super) bundle_wanted: BTreeMap<SessionId, u64>,
     pub(super) setup_data: Option<SetupData>,
     pub(super) setup_asked: Option<u32>,
+    /// When the call into the script that runs now was asked for.
+    pub(super) call_began_ms: i64,
+    /// What `setup()` and `teardown()` took.
+    pub(super) calls_took_ms: i64,
     pub(super) cause: Option<Outcome>,
     /// The instance whose guess the cause is, until its k6 has ended.
     pub(super) provisional: Option<u32>,
@@ -115,6 +119,8 @@ impl Rally {
             bundle_wanted: BTreeMap::new(),
             setup_data: None,
             setup_asked: None,
+            call_began_ms: now_ms,
+            calls_took_ms: 0,
             cause: None,
             provisional: None,
             is_stopping: false,
@@ -153,7 +159,7 @@ impl Rally {
             }
             Input::Ledgered { session, is_last } => self.ledgered(session, is_last),
             Input::Crossed(text) => self.crossed_early(text),
-            Input::Judged { crossed, summary } => self.judged(crossed, summary, now_ms),
+            Input::Judged(judgement) => self.judged(judgement, now_ms),
             Input::SummaryAnswered(session) => self.summary_answered(session, now_ms),
             Input::BundleSent(session, part) => self.bundle_sent(session, &part),
             Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),

@@ -189,6 +189,7 @@ impl Rally {
             Some(incarnation) if wants_setup && self.setup_data.is_none() => {
                 self.send(1, Message::RunSetup(RunSetup {}));
                 self.setup_asked = Some(1);
+                self.call_began_ms = now_ms;
                 self.step = Step::Setup(Some((1, incarnation)));
                 let own_ms = self.requirements.as_ref().map_or(0, |r| r.setup_timeout_ms);
                 self.deadline_ms =
@@ -311,6 +312,7 @@ impl Rally {
         match self.roster.teardown_candidate() {
             Ok((id, incarnation)) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
+                self.call_began_ms = now_ms;
                 self.step = Step::Teardown(Some((id, incarnation)));
             }
             Err(true) => {}

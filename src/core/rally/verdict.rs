@@ -1,7 +1,5 @@
 //! From the last ledger to the outcome: thresholds, then `handleSummary()` on one instance.
 
-use prost::bytes::Bytes;
-
 use super::{
     cause,
     input::{Action, SessionId},
@@ -9,6 +7,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
+    core::verdict::Judgement,
     wire::session::{AgentPhase, RunSummary, to_agent::Message},
 };
 
@@ -31,9 +30,13 @@ impl Rally {
         self.push(Action::Judge);
     }
 
-    pub(super) fn judged(&mut self, crossed: Option<String>, data: Option<Bytes>, now_ms: i64) {
+    pub(super) fn judged(&mut self, judgement: Judgement, now_ms: i64) {
         if self.step != Step::Judging {
             return;
+        }
+        let Judgement { invalid, crossed, data } = judgement;
+        if let Some(invalid) = invalid {
+            self.blame(cause::outcome(Reason::InvalidSpec, invalid));
         }
         self.crossed = crossed;
         let candidate = self.roster.iter().find_map(|(id, runner)| {
@@ -64,8 +67,7 @@ impl Rally {
     }
 
     pub(super) fn summary_answered(&mut self, session: SessionId, now_ms: i64) {
-        let from = self.roster.of_session(session);
-        if matches!(&self.step, Step::Summary((asked, _)) if from == Some(*asked)) {
+        if self.awaits_summary_of(session) {
             self.conclude(now_ms);
         }
     }
@@ -75,6 +77,37 @@ impl Rally {
         if self.roster.get(id).is_none_or(|runner| runner.loss.is_some()) {
             self.conclude(now_ms);
         }
+    }
+
+    /// How long the test has gone on while its load is on, in milliseconds, `setup()` included as k6 counts it.
+    pub fn load_elapsed_ms(&self, now_ms: i64) -> Option<i64> {
+        let is_on = self.step == Step::Running && !self.is_stopping;
+        let started_ms = self.started_unix_ms().filter(|_| is_on)?;
+        Some(now_ms.saturating_sub(started_ms).saturating_add(self.calls_took_ms).max(0))
+    }
+
+    /// How long the test took, in nanoseconds: `setup()`, the load from the first start to the last end, `teardown()`.
+    pub fn duration_ns(&self) -> i64 {
+        let span = self.roster.started_unix_ns().zip(self.roster.ended_unix_ns());
+        let load_ns = span.map_or(0, |(from, to)| to.saturating_sub(from).max(0));
+        self.calls_took_ms.saturating_mul(1_000_000).saturating_add(load_ns)
+    }
+
+    /// What `setup()` returned, where it ran.
+    pub fn setup_data(&self) -> Option<&[u8]> {
+        self.setup_data.as_ref().map(|data| data.data.as_ref())
+    }
+
+    /// The instance of a session, and when its process began.
+    pub fn ledger_source(&self, session: SessionId) -> Option<(u32, i64)> {
+        let id = self.roster.of_session(session)?;
+        Some((id, self.roster.get(id)?.born_unix_ns))
+    }
+
+    /// Whether the answer of this session's `handleSummary()` is waited for.
+    pub fn awaits_summary_of(&self, session: SessionId) -> bool {
+        let from = self.roster.of_session(session);
+        matches!(&self.step, Step::Summary((asked, _)) if from == Some(*asked))
     }
 
     /// Whether the script has run at all, so that one k6 would sum it up.

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod data;
 pub mod export;
 mod json;
+pub mod keeping;
 pub mod machine;
 mod section;
 pub mod settings;

@@ -193,6 +193,10 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     for (name, value) in &spec.tags {
         option("--tag", format!("{name}={value}"));
     }
+    if !spec.thresholds.is_empty() {
+        let thresholds = serde_json::to_string(&spec.thresholds).unwrap_or_default();
+        words.extend(["--thresholds".to_owned(), thresholds]);
+    }
     if !spec.outputs.is_empty() {
         words.push("--ship-samples".to_owned());
     }
