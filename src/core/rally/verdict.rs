@@ -67,7 +67,7 @@ impl Rally {
     }
 
     pub(super) fn summary_answered(&mut self, session: SessionId, now_ms: i64) {
-        if self.awaits_summary_of(session) {
+        if self.wants_summary_of(session) {
             self.conclude(now_ms);
         }
     }
@@ -105,7 +105,7 @@ impl Rally {
     }
 
     /// Whether the answer of this session's `handleSummary()` is waited for.
-    pub fn awaits_summary_of(&self, session: SessionId) -> bool {
+    pub fn wants_summary_of(&self, session: SessionId) -> bool {
         let from = self.roster.of_session(session);
         matches!(&self.step, Step::Summary((asked, _)) if from == Some(*asked))
     }
