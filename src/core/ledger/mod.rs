@@ -5,12 +5,19 @@
 
 pub mod builtin;
 pub mod cell;
+pub mod codec;
 pub mod expression;
+pub mod ledger;
+pub mod merged;
 pub mod name;
 pub mod number;
+pub mod routes;
+mod show;
+pub mod sink;
 pub mod sketch;
 pub mod stats;
 pub mod threshold;
+pub mod verdict;
 pub mod view;
 
 #[cfg(test)]

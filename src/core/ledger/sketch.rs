@@ -133,12 +133,12 @@ impl Sketch {
         }
         let mut before = 0_u64;
         for page in &self.pages {
-            if before + page.count <= rank {
+            if before.saturating_add(page.count) <= rank {
                 before += page.count;
                 continue;
             }
             for (class, count) in (page.first..).zip(page.counts.iter()) {
-                before += count;
+                before = before.saturating_add(*count);
                 if before > rank {
                     return middle(class).clamp(min, max.max(min));
                 }
@@ -147,15 +147,44 @@ impl Sketch {
         max
     }
 
-    /// As bytes: for each class that has values, its distance from the one before and its count.
-    pub fn encode(&self) -> Vec<u8> {
+    /// As bytes: for each class that has values, its distance from the one before and its count. Where that would be
+    /// more than `bytes_max`, neighbouring classes are taken together until it is not.
+    pub fn encode(&self, bytes_max: usize) -> Vec<u8> {
+        let mut step = 1;
+        loop {
+            let bytes = self.encode_by(step);
+            if bytes.len() <= bytes_max || step > CLASS_MAX {
+                return bytes;
+            }
+            step *= 2;
+        }
+    }
+
+    fn encode_by(&self, step: i32) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut before = -CLASS_MAX - 1;
+        let mut open: Option<(i32, u64)> = None;
+        let joined =
+            |class: i32| (class.div_euclid(step) * step + step / 2).clamp(-CLASS_MAX, CLASS_MAX);
+        let mut close = |entry: Option<(i32, u64)>| {
+            if let Some((class, count)) = entry {
+                put(&mut bytes, u64::from(class.abs_diff(before)));
+                put(&mut bytes, count);
+                before = class;
+            }
+        };
         for (class, count) in self.classes() {
-            put(&mut bytes, u64::from(class.abs_diff(before)));
-            put(&mut bytes, count);
-            before = class;
+            open = match open {
+                Some((last, sum)) if last == joined(class) => {
+                    Some((last, sum.saturating_add(count)))
+                }
+                entry => {
+                    close(entry);
+                    Some((joined(class), count))
+                }
+            };
         }
+        close(open);
         bytes
     }
 
@@ -164,7 +193,7 @@ impl Sketch {
     /// # Errors
     /// When the bytes are none; nothing is taken then.
     pub fn add_encoded(&mut self, bytes: &[u8]) -> Result<(), NoSketch> {
-        check(bytes, self.count)?;
+        check(bytes)?;
         for (class, count) in decode(bytes).flatten() {
             self.add_many(class, count);
         }
@@ -185,9 +214,12 @@ impl Sketch {
     }
 }
 
-/// Whether the bytes are a sketch that can be taken together with so many values.
-fn check(bytes: &[u8], count: u64) -> Result<(), NoSketch> {
-    decode(bytes).try_fold(count, |sum, entry| sum.checked_add(entry?.1).ok_or(NoSketch))?;
+/// Whether the bytes are a sketch.
+///
+/// # Errors
+/// When they are not.
+pub fn check(bytes: &[u8]) -> Result<(), NoSketch> {
+    decode(bytes).try_fold(0_u64, |sum, entry| sum.checked_add(entry?.1).ok_or(NoSketch))?;
     Ok(())
 }
 

@@ -210,7 +210,11 @@ impl Trend {
         let known = self.known.iter().find(|(known, _)| known.to_bits() == share.to_bits());
         match known {
             Some((_, value)) => *value,
-            None => self.sketch.percentile(share, self.min(), self.max()).unwrap_or(0.0),
+            None => {
+                let found = self.sketch.percentile(share, self.min(), self.max());
+                // Without a sketch of any instance the mean is at least among the values.
+                found.unwrap_or_else(|| self.avg())
+            }
         }
     }
 }

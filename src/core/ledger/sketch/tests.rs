@@ -51,7 +51,7 @@ fn values_without_number_or_bound_are_taken_as_the_highest() {
 #[test]
 fn an_empty_sketch_has_no_percentile() {
     assert_eq!(Sketch::default().percentile(0.5, 0.0, 0.0), None);
-    assert!(Sketch::default().encode().is_empty());
+    assert!(Sketch::default().encode(usize::MAX).is_empty());
 }
 
 #[test]
@@ -66,8 +66,23 @@ fn the_lowest_and_the_highest_are_exact() {
 fn a_thousand_latencies_take_little() {
     let mut dice = Dice(2);
     let values: Vec<_> = (0..100_000).map(|_| 5.0 + 200.0 * dice.unit() * dice.unit()).collect();
-    let bytes = sketch(&values).encode();
+    let bytes = sketch(&values).encode(usize::MAX);
     assert!(bytes.len() < 12_000, "{} bytes", bytes.len());
+}
+
+#[test]
+fn a_sketch_of_too_many_classes_is_made_coarser() {
+    let mut dice = Dice(3);
+    let values: Vec<_> =
+        (0..20_000).map(|_| f64::from_bits(dice.next())).filter(|v| v.is_finite()).collect();
+    let fine = sketch(&values);
+    for bytes_max in [fine.encode(usize::MAX).len() - 1, 10_000, 100, 10] {
+        let bytes = fine.encode(bytes_max);
+        assert!(bytes.len() <= bytes_max, "{} bytes of {bytes_max}", bytes.len());
+        let mut coarse = Sketch::default();
+        coarse.add_encoded(&bytes).unwrap();
+        assert_eq!(coarse.count(), fine.count());
+    }
 }
 
 #[test]
@@ -77,6 +92,8 @@ fn bytes_that_are_no_sketch_change_nothing() {
     let mut huge = Vec::new();
     put(&mut huge, 1);
     put(&mut huge, u64::MAX);
+    put(&mut huge, 1);
+    put(&mut huge, 1);
     for bytes in [&[1][..], &[0, 1], &[1, 0], &[0x80], &[0xff; 11], &[1, 1, 0, 1], &huge] {
         assert_eq!(sketch.add_encoded(bytes), Err(NoSketch), "{bytes:?}");
         assert_eq!(list(&sketch), before);
@@ -118,11 +135,11 @@ proptest! {
         merged.merge(&two);
         prop_assert_eq!(list(&merged), list(&all));
         let mut read = Sketch::default();
-        read.add_encoded(&two.encode()).unwrap();
+        read.add_encoded(&two.encode(usize::MAX)).unwrap();
         prop_assert_eq!(list(&read), list(&two));
-        read.add_encoded(&one.encode()).unwrap();
+        read.add_encoded(&one.encode(usize::MAX)).unwrap();
         prop_assert_eq!(list(&read), list(&all));
-        read.remove_encoded(&two.encode());
+        read.remove_encoded(&two.encode(usize::MAX));
         prop_assert_eq!(list(&read), list(&one));
         prop_assert_eq!(read.count(), one.count());
     }
