@@ -39,11 +39,10 @@ pub struct View {
     /// Checks by name, whatever their group, in the order of their first samples. Where it is empty, the summary counts
     /// them from `groups`, and checks of several groups may stand in another order than in k6.
     pub checks: Vec<Check>,
-    /// Metrics by group path, where the full summary is wanted (`--summary-mode=full`); else empty. Not the samples of
-    /// scenarios other than `default`: their groups are in `by_scenario`.
+    /// Metrics by group path, where the full summary is wanted (`--summary-mode=full`); else empty. Of samples that
+    /// have no tag `scenario`, or the value `default`: k6 shows the groups of other scenarios with these.
     pub by_group: BTreeMap<String, BTreeMap<String, Metric>>,
-    /// Scenarios by name, where the full summary is wanted. With `default` among them, it says what is in the groups
-    /// of `by_group`.
+    /// Scenarios by name, where the full summary is wanted.
     pub by_scenario: BTreeMap<String, Scenario>,
 }
 
