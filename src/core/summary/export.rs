@@ -37,7 +37,8 @@ fn metric(metric: &Value) -> Value {
     }
     if let Some(thresholds) = metric["thresholds"].as_object() {
         let crossed = |judged: &Value| Value::Bool(judged["ok"] != true);
-        let thresholds = thresholds.iter().map(|(source, judged)| (source.clone(), crossed(judged)));
+        let thresholds =
+            thresholds.iter().map(|(source, judged)| (source.clone(), crossed(judged)));
         values.insert("thresholds".to_owned(), thresholds.collect());
     }
     Value::Object(values)

@@ -76,9 +76,9 @@ fn checks(view: &View) -> Value {
         json!({"name": name, "type": "rate", "contains": "default", "values": values})
     };
     let results = tree::all_checks(&view.checks, &view.groups);
-    let results = results
-        .iter()
-        .map(|Check { name, passes, fails }| json!({"name": name, "passes": passes, "fails": fails}));
+    let results = results.iter().map(
+        |Check { name, passes, fails }| json!({"name": name, "passes": passes, "fails": fails}),
+    );
     json!({
         "metrics": [
             {

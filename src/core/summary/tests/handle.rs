@@ -199,18 +199,24 @@ fn what_handle_summary_returns_or_throws_is_told() {
             "export const handleSummary = async () => ({ a: await Promise.resolve('b') });",
             Some(Answer::Files(vec![("a".to_owned(), b"b".to_vec())])),
         ),
-        ("export const handleSummary = () => ({ a: 1 });", Some(invalid(
-            "error handling summary object a: it needs to be a string or ArrayBuffer",
-        ))),
-        ("export const handleSummary = () => [1];", Some(invalid(
-            "handleSummary() should return a map with string keys",
-        ))),
-        ("export const handleSummary = 5;", Some(invalid(
-            "exported identifier handleSummary must be a function",
-        ))),
-        ("export const handleSummary = undefined;", Some(invalid(
-            "exported identifier handleSummary must be a function",
-        ))),
+        (
+            "export const handleSummary = () => ({ a: 1 });",
+            Some(invalid(
+                "error handling summary object a: it needs to be a string or ArrayBuffer",
+            )),
+        ),
+        (
+            "export const handleSummary = () => [1];",
+            Some(invalid("handleSummary() should return a map with string keys")),
+        ),
+        (
+            "export const handleSummary = 5;",
+            Some(invalid("exported identifier handleSummary must be a function")),
+        ),
+        (
+            "export const handleSummary = undefined;",
+            Some(invalid("exported identifier handleSummary must be a function")),
+        ),
         (
             "export function handleSummary() { throw 'as text'; }",
             Some(Answer::Threw("as text".to_owned())),
@@ -250,11 +256,8 @@ fn a_common_js_module_handles_its_summary() {
     let main = "const given = open('./given.txt'); const lib = require('./lib/lib.js');
         exports.default = function () {};
         exports.handleSummary = (data) => ({ stdout: given + lib.word + data.metrics.made.values.count });";
-    let files = [
-        ("main.js", main),
-        ("given.txt", "open "),
-        ("lib/lib.js", "exports.word = 'require ';"),
-    ];
+    let files =
+        [("main.js", main), ("given.txt", "open "), ("lib/lib.js", "exports.word = 'require ';")];
     for k6 in [K6::V2, K6::V1] {
         let wanted = Answer::Files(vec![("stdout".to_owned(), b"open require 7".to_vec())]);
         assert_eq!(handle(k6, &files, &data(), &[]).answer, Some(wanted));
@@ -300,11 +303,12 @@ fn remote_modules_come_from_the_archive() {
 
 #[test]
 fn names_that_need_care_keep_their_module() {
-    let dir = folder(&[
-        ("a folder/100% ü.ts", "const word: string = 'typed';
+    let dir = folder(&[(
+        "a folder/100% ü.ts",
+        "const word: string = 'typed';
             export default function () {}
-            export const handleSummary = () => ({ stdout: word });"),
-    ]);
+            export const handleSummary = () => ({ stdout: word });",
+    )]);
     for k6 in [K6::V2, K6::V1] {
         let args = ["archive", "-O", "made.tar", "a folder/100% ü.ts"];
         let made = k6.run(dir.path(), &args, &[]);
@@ -324,7 +328,8 @@ fn an_archive_tells_its_options_and_its_script() {
         assert_eq!(options["scenarios"]["a"]["vus"], 2);
         assert_eq!(archive::script(&made).unwrap(), MAIN.as_bytes());
         let wrapped = wrapper::wrap(&made, &data(), "x").unwrap();
-        let options: Value = serde_json::from_str(archive::options(&wrapped).unwrap().get()).unwrap();
+        let options: Value =
+            serde_json::from_str(archive::options(&wrapped).unwrap().get()).unwrap();
         assert_eq!(options["tags"], json!({"team": "blue"}), "what the script may see stays");
         assert_eq!(options["iterations"], 1);
         assert!(options.get("scenarios").is_none() && options.get("thresholds").is_none());
@@ -355,7 +360,9 @@ fn what_is_no_archive_is_an_error() {
         assert!(wrapper::wrap(&bad, &data(), "x").is_err());
     }
     assert!(archive::options(&of(&[("metadata.json", "{}")])).is_err());
-    for bad in ["", "{}", r#"{"kind":"files"}"#, r#"{"kind":"files","files":[["a",{"base64":"?"}]]}"#] {
+    for bad in
+        ["", "{}", r#"{"kind":"files"}"#, r#"{"kind":"files","files":[["a",{"base64":"?"}]]}"#]
+    {
         assert!(wrapper::answer(bad.as_bytes()).is_err(), "{bad}");
     }
 }

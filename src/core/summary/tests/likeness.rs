@@ -17,7 +17,10 @@ pub(super) fn differences(ours: &Value, theirs: &Value, at: &str, found: &mut Ve
                 let at = format!("{at}.{key}");
                 match (a.get(key), b.get(key)) {
                     (Some(a), Some(b)) => differences(a, b, &at, found),
-                    (one, _) => found.push(format!("{at}: only {}", if one.is_some() { "ours" } else { "k6's" })),
+                    (one, _) => found.push(format!(
+                        "{at}: only {}",
+                        if one.is_some() { "ours" } else { "k6's" }
+                    )),
                 }
             }
         }

@@ -16,6 +16,9 @@ const KINDS: &str = include_str!("corpus/kinds.js");
 const GROUPS: &str = include_str!("corpus/groups.js");
 const SCENARIOS: &str = include_str!("corpus/scenarios.js");
 const HTTP: &str = include_str!("corpus/http.js");
+const NUMBERS: &str = include_str!("corpus/numbers.js");
+const SIZES: &str = include_str!("corpus/sizes.js");
+const SECTIONS: &str = include_str!("corpus/sections.js");
 const BARE: &str = include_str!("corpus/bare.js");
 
 /// What setup() of a script of the corpus returned, as the exported file says it.
@@ -39,8 +42,7 @@ fn assert_parity(k6: K6, script: &str, args: &[&str]) {
     let text = text::write(&given.view, &given.settings);
     // Of a trend, all but percentiles are exact.
     let exact = ["avg", "min", "max", "count"];
-    let equal =
-        given.settings.trend_stats.iter().all(|stat| exact.contains(&stat.name.as_str()));
+    let equal = given.settings.trend_stats.iter().all(|stat| exact.contains(&stat.name.as_str()));
     let found = first_difference(&text, &given.text, equal);
     assert_eq!(found, None, "ours:{text}k6's:{}", given.text);
 }
@@ -67,6 +69,21 @@ fn several_scenarios() {
 fn requests() {
     assert_parity(K6::V2, HTTP, &["--summary-time-unit=ms"]);
     assert_parity(K6::V2, HTTP, &["--summary-mode=full"]);
+}
+
+#[test]
+fn numbers_of_all_magnitudes_and_names_in_all_orders() {
+    assert_parity(K6::V2, NUMBERS, &[]);
+    assert_parity(K6::V2, NUMBERS, &["--summary-time-unit=us"]);
+    assert_parity(K6::V2, NUMBERS, &["--summary-time-unit=s"]);
+    assert_parity(K6::V2, SIZES, &[]);
+}
+
+#[test]
+fn metrics_of_every_section() {
+    assert_parity(K6::V2, SECTIONS, &[]);
+    assert_parity(K6::V2, SECTIONS, &["--summary-mode=full"]);
+    assert_parity(K6::V1, SECTIONS, &[]);
 }
 
 #[test]

@@ -23,7 +23,11 @@ pub(super) fn view(samples: &str, options: &Value, data: &Value, duration_ns: i6
             known.insert(name, (kind(&line["data"]["type"]), contains(&line["data"]["contains"])));
         } else {
             let tags = serde_json::from_value::<Option<Tags>>(line["data"]["tags"].clone());
-            points.push((name, line["data"]["value"].as_f64().unwrap(), tags.unwrap().unwrap_or_default()));
+            points.push((
+                name,
+                line["data"]["value"].as_f64().unwrap(),
+                tags.unwrap().unwrap_or_default(),
+            ));
         }
     }
     let judged = options["thresholds"].as_object().cloned().unwrap_or_default();
@@ -92,7 +96,12 @@ fn sort_in(view: &mut View, name: &str, what: (Kind, Contains), value: f64, tags
     let lifecycle = ["::setup", "::teardown"].contains(&group);
     let check = tags.get("check").filter(|_| name == "checks");
     let groups = |groups: &mut Vec<Group>| {
-        let checks = &mut at(groups, |known| known.path == group, || Group { path: group.to_owned(), ..Group::default() }).checks;
+        let checks = &mut at(
+            groups,
+            |known| known.path == group,
+            || Group { path: group.to_owned(), ..Group::default() },
+        )
+        .checks;
         check.into_iter().for_each(|check| count(checks, check, value));
     };
     groups(&mut view.groups);

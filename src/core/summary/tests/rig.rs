@@ -35,7 +35,9 @@ impl K6 {
         };
         let found = named.filter(|file| file.is_file()).or_else(on_path);
         found.unwrap_or_else(|| {
-            panic!("these tests need k6: set {variable} to what `e2e/tools/get k6` or `k6-v1` prints")
+            panic!(
+                "these tests need k6: set {variable} to what `e2e/tools/get k6` or `k6-v1` prints"
+            )
         })
     }
 
@@ -77,7 +79,13 @@ pub(super) fn run(k6: K6, script: &str, args: &[&str]) -> Given {
     let environment = [("TARGET", target.as_str())];
     let inspected =
         k6.run(dir.path(), &["inspect", "--include-system-env-vars", "test.js"], &environment);
-    let fixed = ["--quiet", "--no-usage-report", "--log-format=raw", "--address=", "--out=json=samples.json"];
+    let fixed = [
+        "--quiet",
+        "--no-usage-report",
+        "--log-format=raw",
+        "--address=",
+        "--out=json=samples.json",
+    ];
     let mut argv = vec!["run", "--summary-export=export.json"];
     argv.extend(fixed.iter().chain(args).copied());
     argv.push("test.js");
@@ -86,12 +94,8 @@ pub(super) fn run(k6: K6, script: &str, args: &[&str]) -> Given {
     let said = |line: &str| serde_json::from_str::<Value>(line).ok().filter(Value::is_object);
     let data = stderr.lines().find_map(said).unwrap_or_else(|| panic!("no data in {stderr}"));
     let user: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-    let settings = Settings::read(
-        &inspected.stdout,
-        &check(&user).unwrap(),
-        &BTreeMap::new(),
-        &k6.version(),
-    );
+    let settings =
+        Settings::read(&inspected.stdout, &check(&user).unwrap(), &BTreeMap::new(), &k6.version());
     let samples = std::fs::read_to_string(dir.path().join("samples.json")).unwrap();
     let options: Value = serde_json::from_slice(&inspected.stdout).unwrap();
     let export = std::fs::read(dir.path().join("export.json")).unwrap();

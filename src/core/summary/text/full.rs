@@ -62,9 +62,8 @@ fn without(groups: &[Group], scenarios: &[(&String, &Scenario)]) -> Vec<Group> {
 
 /// The groups that have metrics of their own, and those around them.
 fn of<'a>(groups: &'a [Group], by_group: &'a ByGroup) -> Node<'a> {
-    let shown = |group: &&Group| {
-        by_group.contains_key(&group.path) && !tree::is_lifecycle(&group.path)
-    };
+    let shown =
+        |group: &&Group| by_group.contains_key(&group.path) && !tree::is_lifecycle(&group.path);
     let mut root = tree::tree(groups.iter().filter(shown));
     for path in by_group.keys().filter(|path| !tree::is_lifecycle(path)) {
         root.at(path);

@@ -1,17 +1,9 @@
 //! The text of `--summary-mode=legacy`, which k6 1.x still has.
 
-use super::{
-    document::Style,
-    metrics::tags,
-    order::metric_key,
-    results::share_line,
-};
+use super::{document::Style, metrics::tags, order::metric_key, results::share_line};
 use crate::core::{
     ledger::view::{Metric, View},
-    summary::{
-        data,
-        tree::Node,
-    },
+    summary::{data, tree::Node},
 };
 
 /// Where groups and checks begin.

@@ -75,9 +75,7 @@ impl<'a> Table<'a> {
     /// The value of a metric, and the first beside it.
     pub(super) fn value(&self, name: &str) -> (Option<&str>, Option<&str>) {
         match self.rows.get(name) {
-            Some(Cells::Value(value, asides)) => {
-                (Some(value), asides.first().map(String::as_str))
-            }
+            Some(Cells::Value(value, asides)) => (Some(value), asides.first().map(String::as_str)),
             Some(Cells::Stats(_)) | None => (None, None),
         }
     }

@@ -67,8 +67,7 @@ mod tests {
     #[test]
     fn short_numbers_have_no_zeros_at_the_end() {
         let shown = [3.0, 1.5, 0.1 + 0.2, 1.0 / 3.0, 8.5e-7, 1e-7, -2.25, 123_456_789.125];
-        let wanted =
-            ["3", "1.5", "0.3", "0.333333", "0.000001", "0", "-2.25", "123456789.125"];
+        let wanted = ["3", "1.5", "0.3", "0.333333", "0.000001", "0", "-2.25", "123456789.125"];
         assert_eq!(shown.map(|value| rounded(value, 6)), wanted);
         assert_eq!(cut(1.239, 2), "1.23");
     }
