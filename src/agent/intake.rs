@@ -236,7 +236,7 @@ impl Reader {
                 let closed = self.builder.push(&point, now_ms);
                 self.place(closed);
             }
-            Ok(Line::Point(_) | Line::Metric) => {}
+            Ok(Line::Point(_) | Line::Metric(_)) => {}
             Err(error) => {
                 lines.unparsable += 1;
                 tracing::debug!(

@@ -184,7 +184,9 @@ impl Engine {
                 self.tell(Input::TeardownAnswered(id, outcome));
             }
             SessionEvent::Message(
-                to_aggregator::Message::Hello(_) | to_aggregator::Message::Frame(_),
+                to_aggregator::Message::Hello(_)
+                | to_aggregator::Message::Frame(_)
+                | to_aggregator::Message::Ledger(_),
             ) => {}
             SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
             SessionEvent::Closed => {

@@ -176,6 +176,7 @@ impl Rig {
             }
             Message::Setup(outcome) => self.setups.push(outcome),
             Message::Teardown(outcome) => self.teardowns.push(outcome),
+            Message::Ledger(_) => {}
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::{sketch::Sketch, stats::Stats};
+
 /// Kind of a metric, in k6's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -13,6 +15,25 @@ pub enum Kind {
     Rate,
     /// Statistics of all values.
     Trend,
+}
+
+impl Kind {
+    /// k6's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Rate => "rate",
+            Self::Trend => "trend",
+        }
+    }
+
+    /// The kind that k6 has this word for.
+    pub fn of_word(word: &str) -> Option<Self> {
+        [Self::Counter, Self::Gauge, Self::Rate, Self::Trend]
+            .into_iter()
+            .find(|kind| kind.word() == word)
+    }
 }
 
 /// What the values of a metric are.
@@ -27,6 +48,18 @@ pub enum Contains {
     Data,
 }
 
+impl Contains {
+    /// What k6 has this word for.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Some(match word {
+            "default" => Self::Default,
+            "time" => Self::Time,
+            "data" => Self::Data,
+            _ => return None,
+        })
+    }
+}
+
 /// All metrics of a run, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct View {
@@ -34,27 +67,29 @@ pub struct View {
     pub metrics: BTreeMap<String, Metric>,
     /// Duration of the test in nanoseconds, from the beginning of `setup()` to the end of `teardown()`.
     pub duration_ns: i64,
-    /// Groups and checks, in the order of their first samples.
+    /// Groups and checks, in the order of their first samples: the root first, and then only groups in which a group
+    /// ended or a check was made.
     pub groups: Vec<Group>,
-    /// Checks by name, whatever their group, in the order of their first samples. Where it is empty, the summary counts
-    /// them from `groups`, and checks of several groups may stand in another order than in k6.
+    /// All checks by name, whatever their group, in the order of their first samples.
     pub checks: Vec<Check>,
-    /// Metrics by group path, where the full summary is wanted (`--summary-mode=full`); else empty. Of samples that
-    /// have no tag `scenario`, or the value `default`: k6 shows the groups of other scenarios with these.
+    /// Metrics by group path, of samples without a scenario or of the one called `default`, where the full summary is
+    /// wanted (`--summary-mode=full`); else empty. As in k6, without what setup and teardown measured.
     pub by_group: BTreeMap<String, BTreeMap<String, Metric>>,
-    /// Scenarios by name, where the full summary is wanted.
+    /// The groups of `by_group` with their checks, in the order of their first samples.
+    pub default_groups: Vec<Group>,
+    /// What belongs to each scenario but `default`, where the full summary is wanted; else empty.
     pub by_scenario: BTreeMap<String, Scenario>,
 }
 
 /// One scenario of the full summary.
 #[derive(Clone, Debug, Default)]
 pub struct Scenario {
-    /// Metrics of all its samples, those of its groups included.
+    /// Metrics of all its samples, in groups or not, as k6 has them.
     pub metrics: BTreeMap<String, Metric>,
-    /// Checks and groups of the scenario, in the order of their first samples.
-    pub groups: Vec<Group>,
-    /// As [`View::checks`], of the scenario.
+    /// All its checks by name, in groups or not, in the order of their first samples.
     pub checks: Vec<Check>,
+    /// Groups of the scenario with their checks, in the order of their first samples.
+    pub groups: Vec<Group>,
     /// Metrics by group path.
     pub by_group: BTreeMap<String, BTreeMap<String, Metric>>,
 }
@@ -127,47 +162,60 @@ pub enum Values {
 /// Statistics of a trend. Percentiles are within 0.1 % of k6's.
 #[derive(Clone, Debug, Default)]
 pub struct Trend {
-    values: Vec<f64>,
+    stats: Stats,
+    sketch: Sketch,
+    /// Percentiles that are known better than the sketch does, by their share.
+    known: Vec<(f64, f64)>,
 }
 
 impl Trend {
+    pub(super) const fn new(stats: Stats, sketch: Sketch, known: Vec<(f64, f64)>) -> Self {
+        Self { stats, sketch, known }
+    }
+
     /// Takes one value.
     pub fn add(&mut self, value: f64) {
-        self.values.push(value);
-        self.values.sort_by(f64::total_cmp);
+        self.stats.add(0, value);
+        self.sketch.add(value);
+        self.known.clear();
     }
 
     /// How many values.
-    pub fn count(&self) -> u64 {
-        self.values.len() as u64
+    pub const fn count(&self) -> u64 {
+        self.stats.count
     }
 
     /// Their sum.
     pub fn sum(&self) -> f64 {
-        self.values.iter().sum()
+        self.stats.sum.value()
     }
 
     /// Their mean; 0 without any.
     pub fn avg(&self) -> f64 {
-        if self.values.is_empty() { 0.0 } else { self.sum() / self.values.len() as f64 }
+        self.stats.avg()
     }
 
     /// The lowest; 0 without any.
-    pub fn min(&self) -> f64 {
-        self.values.first().copied().unwrap_or(0.0)
+    pub const fn min(&self) -> f64 {
+        self.stats.min
     }
 
     /// The highest; 0 without any.
-    pub fn max(&self) -> f64 {
-        self.values.last().copied().unwrap_or(0.0)
+    pub const fn max(&self) -> f64 {
+        self.stats.max
     }
 
-    /// k6's percentile for `share` from 0 to 1; 0 without any value.
+    /// k6's percentile for `share` from 0 to 1; 0 without any value. It agrees with the metric's thresholds.
     pub fn percentile(&self, share: f64) -> f64 {
-        let at = share * (self.values.len().max(1) - 1) as f64;
-        let of = |i: f64| self.values.get(i as usize).copied().unwrap_or(0.0);
-        let (low, high) = (of(at.floor()), of(at.ceil()));
-        low + (high - low) * (at - at.floor())
+        let known = self.known.iter().find(|(known, _)| known.to_bits() == share.to_bits());
+        match known {
+            Some((_, value)) => *value,
+            None => {
+                let found = self.sketch.percentile(share, self.min(), self.max());
+                // Without a sketch of any instance the mean is at least among the values.
+                found.unwrap_or_else(|| self.avg())
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{
 };
 
 use super::time;
+use crate::core::ledger::view::{Contains, Kind};
 
 /// One line of k6's JSON output.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +16,18 @@ pub enum Line<'a> {
     /// A sample.
     Point(Point<'a>),
     /// The definition of a metric, once for each.
-    Metric,
+    Metric(Definition<'a>),
+}
+
+/// What a metric is, as k6 wrote it before the metric's first sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definition<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// Its kind; none where the word is not one of k6's.
+    pub kind: Option<Kind>,
+    /// What its values are.
+    pub contains: Contains,
 }
 
 /// One sample as k6 wrote it.
@@ -46,8 +58,8 @@ pub enum DecodeError {
     /// A type that k6 does not write.
     #[error("a line of type {0:?}")]
     Type(String),
-    /// A sample without its name, time or value, or with a time that is none.
-    #[error("a sample without {0}")]
+    /// A line without its metric, or a sample without its time or value, or with a time that is none.
+    #[error("a line without {0}")]
     Incomplete(&'static str),
 }
 
@@ -63,6 +75,12 @@ struct RawLine<'a> {
 
 #[derive(Deserialize)]
 struct RawData<'a> {
+    #[serde(borrow, default)]
+    name: Option<Text<'a>>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    contains: Option<Text<'a>>,
     #[serde(borrow, default)]
     time: Option<Text<'a>>,
     #[serde(default)]
@@ -81,7 +99,7 @@ pub fn decode(line: &[u8]) -> Result<Line<'_>, DecodeError> {
     let raw: RawLine<'_> = serde_json::from_slice(line).map_err(DecodeError::Json)?;
     match raw.kind.as_ref() {
         "Point" => {}
-        "Metric" => return Ok(Line::Metric),
+        "Metric" => return definition(raw).map(Line::Metric),
         _ => return Err(DecodeError::Type(raw.kind.into_owned())),
     }
     let time = raw.data.time.and_then(|Text(text)| time::parse_unix_ns(&text));
@@ -93,6 +111,16 @@ pub fn decode(line: &[u8]) -> Result<Line<'_>, DecodeError> {
         tags: raw.data.tags.unwrap_or_default(),
         metadata: raw.data.metadata.unwrap_or_default(),
     }))
+}
+
+fn definition(raw: RawLine<'_>) -> Result<Definition<'_>, DecodeError> {
+    let name = raw.data.name.or(raw.metric).ok_or(DecodeError::Incomplete("a metric"))?;
+    let contains = raw.data.contains.and_then(|Text(word)| Contains::of_word(&word));
+    Ok(Definition {
+        name: name.0,
+        kind: raw.data.kind.and_then(|Text(word)| Kind::of_word(&word)),
+        contains: contains.unwrap_or_default(),
+    })
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {

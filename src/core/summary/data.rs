@@ -9,7 +9,7 @@ use super::{
     stat::Stat,
     tree::{self, Node},
 };
-use crate::core::ledger::view::{Check, Contains, Group, Kind, Metric, Values, View};
+use crate::core::ledger::view::{Check, Contains, Group, Metric, Values, View};
 
 const NS_PER_MS: f64 = 1e6;
 
@@ -47,16 +47,6 @@ pub(super) fn root(groups: &[Group]) -> Node<'_> {
     tree::tree(groups.iter().filter(shown))
 }
 
-/// k6's word for a kind of metric.
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Rate => "rate",
-        Kind::Trend => "trend",
-    }
-}
-
 /// k6's word for what the values of a metric are.
 pub(super) fn contains(contains: Contains) -> &'static str {
     match contains {
@@ -73,7 +63,7 @@ pub(super) fn share(trues: u64, total: u64) -> f64 {
 
 fn metric_value(metric: &Metric, stats: &[Stat]) -> Value {
     let mut value = json!({
-        "type": kind(metric.kind),
+        "type": metric.kind.word(),
         "contains": contains(metric.contains),
         "values": values(&metric.values, stats),
     });

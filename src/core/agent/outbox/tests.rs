@@ -67,6 +67,7 @@ impl Desk {
                 Message::Frame(frame) => format!("frame {}", frame.seq),
                 Message::Setup(_) => "setup".to_owned(),
                 Message::Teardown(_) => "teardown".to_owned(),
+                Message::Ledger(_) => "ledger".to_owned(),
             });
         }
         let has_next = self.outbox.has_next(&self.machine, &self.account, &self.spool, now_ms);

@@ -8,7 +8,7 @@ const POINT: &str = r#"{"metric":"http_reqs","type":"Point","data":{"time":"2026
 fn point(line: &str) -> Point<'_> {
     match decode(line.as_bytes()).unwrap() {
         Line::Point(point) => point,
-        Line::Metric => panic!("a sample was expected"),
+        Line::Metric(_) => panic!("a sample was expected"),
     }
 }
 
@@ -30,10 +30,25 @@ fn text_without_escapes_is_borrowed_from_the_line() {
     assert!(matches!(point.tags.0[1].1, Cow::Owned(_)), "an escape cannot be borrowed");
 }
 
+fn definition(line: &str) -> Definition<'_> {
+    match decode(line.as_bytes()).unwrap() {
+        Line::Metric(definition) => definition,
+        Line::Point(_) => panic!("a metric was expected"),
+    }
+}
+
 #[test]
-fn a_metric_is_known_but_no_sample() {
+fn a_metric_says_what_it_is() {
     let line = r#"{"type":"Metric","data":{"name":"vus","type":"gauge","contains":"default","thresholds":[],"submetrics":null},"metric":"vus"}"#;
-    assert_eq!(decode(line.as_bytes()).unwrap(), Line::Metric);
+    let vus =
+        Definition { name: "vus".into(), kind: Some(Kind::Gauge), contains: Contains::Default };
+    assert_eq!(definition(line), vus);
+    let line = r#"{"type":"Metric","data":{"name":"t","type":"trend","contains":"time","more":[1]},"metric":"t"}"#;
+    let t = Definition { name: "t".into(), kind: Some(Kind::Trend), contains: Contains::Time };
+    assert_eq!(definition(line), t);
+    let line = r#"{"type":"Metric","data":{"type":"new","contains":"new"},"metric":"t"}"#;
+    let t = Definition { name: "t".into(), kind: None, contains: Contains::Default };
+    assert_eq!(definition(line), t);
 }
 
 #[test]
@@ -50,6 +65,7 @@ fn anything_else_is_an_error() {
         "null",
         "text",
         r#"{"type":"Other","data":{}}"#,
+        r#"{"type":"Metric","data":{}}"#,
         r#"{"type":"Point","metric":"a","data":{"time":"2026-11-22T07:28:28Z"}}"#,
         r#"{"type":"Point","metric":"a","data":{"time":"soon","value":1}}"#,
         r#"{"type":"Point","data":{"time":"2026-11-22T07:28:28Z","value":1}}"#,

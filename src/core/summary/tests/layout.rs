@@ -57,6 +57,7 @@ fn view() -> View {
             Group { path: String::new(), checks: vec![check("held", 4, 0)] },
             Group { path: "::inner".to_owned(), checks: vec![check("broke", 1, 2)] },
         ],
+        checks: vec![check("held", 4, 0), check("broke", 1, 2)],
         ..View::default()
     }
 }

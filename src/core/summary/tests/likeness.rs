@@ -57,24 +57,29 @@ fn same_words(ours: &str, theirs: &str) -> bool {
         && a.iter().zip(&b).all(|(a, b)| a == b || same_value(a, b))
 }
 
-/// `p(95)=1.23ms` and `p(95)=1.24ms`.
+/// `p(95)=999.99µs` and `p(95)=1ms`.
 fn same_value(ours: &str, theirs: &str) -> bool {
+    let units = [("ns", 1e-6), ("µs", 1e-3), ("ms", 1.0), ("s", 1e3)];
     let parts = |word: &str| {
         let (name, value) = word.rsplit_once('=').unwrap_or(("", word));
         let end = value.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(value.len());
         let (number, unit) = value.split_at(end);
-        number.parse::<f64>().ok().map(|number| (name.to_owned(), number, unit.to_owned()))
+        let number: f64 = number.parse().ok()?;
+        let scale = units.iter().find(|(known, _)| *known == unit).map(|(_, scale)| *scale);
+        let kind = if scale.is_some() { "duration" } else { unit };
+        let scale = scale.unwrap_or(1.0);
+        // Digits that are not shown add to the difference.
+        Some((name.to_owned(), kind.to_owned(), number * scale, 0.011 * scale))
     };
     let (Some(a), Some(b)) = (parts(ours), parts(theirs)) else { return false };
-    // Digits that are not shown add to the difference.
-    let last_digit = 0.011;
-    a.0 == b.0 && a.2 == b.2 && (near(a.1, b.1) || (a.1 - b.1).abs() <= last_digit)
+    a.0 == b.0 && a.1 == b.1 && (near(a.2, b.2) || (a.2 - b.2).abs() <= a.3.max(b.3))
 }
 
 #[test]
 fn texts_are_alike_when_only_a_last_digit_differs() {
     let (ours, theirs) = ("  a..: p(95)=1.23ms max=2s\n", "  a..: p(95)=1.24ms  max=2s\n");
     assert_eq!(first_difference(ours, theirs, false), None);
+    assert_eq!(first_difference("a: med=999.99µs", "a: med=1ms", false), None);
     assert!(first_difference(ours, theirs, true).is_some());
     assert!(first_difference("a\nb", "a", false).is_some());
     for (ours, theirs) in [
@@ -82,6 +87,7 @@ fn texts_are_alike_when_only_a_last_digit_differs() {
         ("  a: avg=1.23ms", " a: avg=1.23ms"),
         ("a: avg=1.23ms", "a: min=1.23ms"),
         ("a: avg=1.23ms", "a: avg=1.23s"),
+        ("a: avg=1.23ms", "a: avg=1.23"),
     ] {
         assert!(first_difference(ours, theirs, false).is_some(), "{ours}");
     }

@@ -34,17 +34,20 @@ fn assert_same(what: &str, ours: &Value, theirs: &Value) {
 
 fn assert_parity(k6: K6, script: &str, args: &[&str]) {
     let given = run(k6, script, args);
-    assert_eq!(given.view.duration_ns, given.duration_ns);
-    let ours = data::write(&given.view, &given.settings, setup_data(&given));
-    assert_same("data", &ours, &given.data);
-    let file: Value = serde_json::from_str(&export::write(&ours)).unwrap();
-    assert_same("export", &file, &given.export);
-    let text = text::write(&given.view, &given.settings);
     // Of a trend, all but percentiles are exact.
     let exact = ["avg", "min", "max", "count"];
-    let equal = given.settings.trend_stats.iter().all(|stat| exact.contains(&stat.name.as_str()));
-    let found = first_difference(&text, &given.text, equal);
-    assert_eq!(found, None, "ours:{text}k6's:{}", given.text);
+    let stats = &given.settings.trend_stats;
+    let equal = stats.iter().all(|stat| exact.contains(&stat.name.as_str()));
+    for view in [&given.view, &given.ledger_view] {
+        assert_eq!(view.duration_ns, given.duration_ns);
+        let ours = data::write(view, &given.settings, setup_data(&given));
+        assert_same("data", &ours, &given.data);
+        let file: Value = serde_json::from_str(&export::write(&ours)).unwrap();
+        assert_same("export", &file, &given.export);
+        let text = text::write(view, &given.settings);
+        let found = first_difference(&text, &given.text, equal);
+        assert_eq!(found, None, "ours:{text}k6's:{}", given.text);
+    }
 }
 
 #[test]

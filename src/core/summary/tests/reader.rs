@@ -1,13 +1,41 @@
-//! A view of the samples that k6 wrote with `--out json`. Only what a single k6 knows and the samples do not say is
+//! Views of the samples that k6 wrote with `--out json`. In the simple one, only what a single k6 knows and the samples do not say is
 //! taken from elsewhere: whether thresholds held, and how long the test took.
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
-use crate::core::ledger::view::{
-    Check, Contains, Group, Judged, Kind, Metric, Scenario, Trend, Values, View,
+use crate::core::{
+    ledger::{
+        codec::Detail,
+        ledger::Ledger,
+        merged::Merged,
+        threshold::{self, RuleOptions, Rules, Thresholds},
+        view::{
+            Check, Contains, Group, Judged, Kind, Metric, Scenario, Trend, Values, View,
+        },
+    },
+    samples::decode::{self, Line},
 };
+
+/// The view that a ledger gives of the same samples: all of it our own.
+pub(super) fn ledger_view(samples: &str, options: &Value, full: bool, duration_ns: i64) -> View {
+    let thresholds = RawValue::from_string(options["thresholds"].to_string()).unwrap();
+    let thresholds = threshold::of_options(&thresholds).unwrap();
+    let rules = Rules::new(&thresholds, &Thresholds::new(), RuleOptions::default()).unwrap();
+    let mut ledger = Ledger::new(&rules, full);
+    for line in samples.lines() {
+        match decode::decode(line.as_bytes()).unwrap() {
+            Line::Metric(definition) => ledger.define(&definition),
+            Line::Point(point) => ledger.add(&point),
+        }
+    }
+    let mut merged = Merged::default();
+    for part in ledger.snapshot(Detail::Summary, true) {
+        merged.take(1, 1, part).unwrap();
+    }
+    merged.view(duration_ns)
+}
 
 type Tags = BTreeMap<String, String>;
 
@@ -107,7 +135,7 @@ fn sort_in(view: &mut View, name: &str, what: (Kind, Contains), value: f64, tags
     groups(&mut view.groups);
     check.into_iter().for_each(|check| count(&mut view.checks, check, value));
     let scenario = tags.get("scenario");
-    if let Some(scenario) = scenario {
+    if let Some(scenario) = scenario.filter(|scenario| *scenario != "default") {
         let scenario: &mut Scenario = view.by_scenario.entry(scenario.clone()).or_default();
         add(&mut scenario.metrics, name, what, value);
         groups(&mut scenario.groups);
@@ -117,6 +145,7 @@ fn sort_in(view: &mut View, name: &str, what: (Kind, Contains), value: f64, tags
         }
     }
     if scenario.is_none_or(|scenario| scenario == "default") && !group.is_empty() && !lifecycle {
+        groups(&mut view.default_groups);
         add(view.by_group.entry(group.to_owned()).or_default(), name, what, value);
     }
 }

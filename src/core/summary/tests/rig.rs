@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::core::{
     k6::{args::check, version::Version},
     ledger::view::View,
-    summary::{settings::Settings, tests::reader},
+    summary::{settings::{Mode, Settings}, tests::reader},
 };
 
 /// A k6 of the tests.
@@ -57,6 +57,8 @@ impl K6 {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) view: View,
+    /// The same, out of a ledger.
+    pub(super) ledger_view: View,
     pub(super) settings: Settings,
     /// What `handleSummary` got.
     pub(super) data: Value,
@@ -101,9 +103,12 @@ pub(super) fn run(k6: K6, script: &str, args: &[&str]) -> Given {
     let export = std::fs::read(dir.path().join("export.json")).unwrap();
     let export: Value = serde_json::from_slice(&export).unwrap();
     let duration_ns = duration_ns(&data);
+    let settings = settings.unwrap();
+    let full = settings.mode == Mode::Full;
     Given {
+        ledger_view: reader::ledger_view(&samples, &options, full, duration_ns),
         view: reader::view(&samples, &options, &data, duration_ns),
-        settings: settings.unwrap(),
+        settings,
         data,
         export,
         text: String::from_utf8(ran.stdout).unwrap(),

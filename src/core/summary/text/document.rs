@@ -11,7 +11,6 @@ use crate::core::{
     ledger::view::View,
     summary::{
         settings::{Mode, Settings},
-        tree,
     },
 };
 
@@ -92,8 +91,8 @@ fn sections(view: &View, style: &Style<'_>) -> String {
         page.gap();
     }
     page.section("TOTAL RESULTS", style.paint);
-    let checks = tree::all_checks(&view.checks, &view.groups);
-    results::write(&Part { metrics: Some(&view.metrics), checks: &checks }, 0, style, &mut page);
+    let part = Part { metrics: Some(&view.metrics), checks: &view.checks };
+    results::write(&part, 0, style, &mut page);
     page.gap();
     if style.settings.mode == Mode::Full {
         full::write(view, style, &mut page);

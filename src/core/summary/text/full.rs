@@ -12,52 +12,25 @@ use crate::core::{
     summary::tree::{self, Node},
 };
 
-/// The scenario of a script that names none; k6 shows its groups as those of the test.
-const DEFAULT: &str = "default";
-
 type ByGroup = BTreeMap<String, BTreeMap<String, Metric>>;
 
 /// Writes the groups of the test, then its scenarios.
 pub(super) fn write(view: &View, style: &Style<'_>, page: &mut Page) {
-    let mut scenarios: Vec<(&String, &Scenario)> =
-        view.by_scenario.iter().filter(|(name, _)| *name != DEFAULT).collect();
-    let groups = without(&view.groups, &scenarios);
-    for node in of(&groups, &view.by_group).groups {
+    for node in of(&view.default_groups, &view.by_group).groups {
         page.section(&format!("GROUP: {}", node.name), style.paint);
         node_results(&node, &view.by_group, 0, style, page);
         page.gap();
     }
+    let mut scenarios: Vec<(&String, &Scenario)> = view.by_scenario.iter().collect();
     scenarios.sort_by_cached_key(|(name, _)| order::key(name));
     for (name, scenario) in scenarios {
         page.section(&format!("SCENARIO: {name}"), style.paint);
-        let checks = tree::all_checks(&scenario.checks, &scenario.groups);
-        let part = Part { metrics: Some(&scenario.metrics), checks: &checks };
+        let part = Part { metrics: Some(&scenario.metrics), checks: &scenario.checks };
         results::write(&part, 0, style, page);
         let root = of(&scenario.groups, &scenario.by_group);
         nested(&root, &scenario.by_group, 0, style, page);
         page.gap();
     }
-}
-
-/// The groups of the test, less what happened in them in scenarios that are shown by themselves.
-fn without(groups: &[Group], scenarios: &[(&String, &Scenario)]) -> Vec<Group> {
-    let elsewhere = |path: &str, name: &str| {
-        let groups = scenarios.iter().flat_map(|(_, scenario)| &scenario.groups);
-        let checks = groups.filter(|group| group.path == path).flat_map(|group| &group.checks);
-        checks
-            .filter(|check| check.name == name)
-            .fold((0_u64, 0_u64), |(p, f), check| (p + check.passes, f + check.fails))
-    };
-    let mut left = groups.to_vec();
-    for Group { path, checks } in &mut left {
-        for check in &mut *checks {
-            let (passes, fails) = elsewhere(path, &check.name);
-            check.passes = check.passes.saturating_sub(passes);
-            check.fails = check.fails.saturating_sub(fails);
-        }
-        checks.retain(|check| check.passes > 0 || check.fails > 0);
-    }
-    left
 }
 
 /// The groups that have metrics of their own, and those around them.

@@ -1,0 +1,3 @@
+//! Ledgers as a whole: against plain values, over the wire, and against the real k6.
+
+pub(in crate::core::ledger) mod dice;
