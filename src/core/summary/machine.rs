@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    data::{contains, share},
-    json::number,
+    data::contains,
+    number::{SECOND, duration, number, share},
     section,
     settings::Settings,
     stat::Stat,
@@ -49,7 +49,7 @@ pub fn write(view: &View, settings: &Settings, origin: &Origin<'_>) -> Value {
         metrics.into_iter().map(|(_, name, metric)| metric_value(name, metric, stats)).collect();
     json!({
         "config": {
-            "duration": number(view.duration_ns as f64 / 1e9),
+            "duration": number(duration(view.duration_ns, SECOND)),
             "execution": if origin.cloud { "cloud" } else { "local" },
             "script": origin.script,
         },

@@ -8,8 +8,8 @@
 pub mod archive;
 pub mod data;
 pub mod export;
-mod json;
 pub mod machine;
+mod number;
 mod section;
 pub mod settings;
 pub mod stat;

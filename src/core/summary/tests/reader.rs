@@ -11,11 +11,10 @@ use crate::core::{
         ledger::Ledger,
         merged::Merged,
         threshold::{self, RuleOptions, Rules, Thresholds},
-        view::{
-            Check, Contains, Group, Judged, Kind, Metric, Scenario, Trend, Values, View,
-        },
+        view::{Check, Contains, Group, Judged, Kind, Metric, Scenario, Trend, Values, View},
     },
     samples::decode::{self, Line},
+    summary::number::{SECOND, duration},
 };
 
 /// The view that a ledger gives of the same samples: all of it our own.
@@ -108,7 +107,7 @@ pub(super) fn view(samples: &str, options: &Value, data: &Value, duration_ns: i6
         });
         view.metrics.get_mut(name).unwrap().thresholds = thresholds.collect();
     }
-    let seconds = duration_ns as f64 / 1e9;
+    let seconds = duration(duration_ns, SECOND);
     finish(&mut view.metrics, seconds);
     view.by_group.values_mut().for_each(|metrics| finish(metrics, seconds));
     for scenario in view.by_scenario.values_mut() {
@@ -130,16 +129,22 @@ fn sort_in(view: &mut View, name: &str, what: (Kind, Contains), value: f64, tags
             || Group { path: group.to_owned(), ..Group::default() },
         )
         .checks;
-        check.into_iter().for_each(|check| count(checks, check, value));
+        if let Some(check) = check {
+            count(checks, check, value);
+        }
     };
     groups(&mut view.groups);
-    check.into_iter().for_each(|check| count(&mut view.checks, check, value));
+    if let Some(check) = check {
+        count(&mut view.checks, check, value);
+    }
     let scenario = tags.get("scenario");
     if let Some(scenario) = scenario.filter(|scenario| *scenario != "default") {
         let scenario: &mut Scenario = view.by_scenario.entry(scenario.clone()).or_default();
         add(&mut scenario.metrics, name, what, value);
         groups(&mut scenario.groups);
-        check.into_iter().for_each(|check| count(&mut scenario.checks, check, value));
+        if let Some(check) = check {
+            count(&mut scenario.checks, check, value);
+        }
         if !group.is_empty() && !lifecycle {
             add(scenario.by_group.entry(group.to_owned()).or_default(), name, what, value);
         }

@@ -15,7 +15,10 @@ use tempfile::TempDir;
 use crate::core::{
     k6::{args::check, version::Version},
     ledger::view::View,
-    summary::{settings::{Mode, Settings}, tests::reader},
+    summary::{
+        settings::{Mode, Settings},
+        tests::reader,
+    },
 };
 
 /// A k6 of the tests.
@@ -88,10 +91,10 @@ pub(super) fn run(k6: K6, script: &str, args: &[&str]) -> Given {
         "--address=",
         "--out=json=samples.json",
     ];
-    let mut argv = vec!["run", "--summary-export=export.json"];
-    argv.extend(fixed.iter().chain(args).copied());
-    argv.push("test.js");
-    let ran = k6.run(dir.path(), &argv, &environment);
+    let mut line = vec!["run", "--summary-export=export.json"];
+    line.extend(fixed.iter().chain(args).copied());
+    line.push("test.js");
+    let ran = k6.run(dir.path(), &line, &environment);
     let stderr = String::from_utf8(ran.stderr).unwrap();
     let said = |line: &str| serde_json::from_str::<Value>(line).ok().filter(Value::is_object);
     let data = stderr.lines().find_map(said).unwrap_or_else(|| panic!("no data in {stderr}"));
@@ -120,7 +123,8 @@ pub(super) fn run(k6: K6, script: &str, args: &[&str]) -> Given {
 fn duration_ns(data: &Value) -> i64 {
     let ms = data["state"]["testRunDurationMs"].as_f64().map(|ms| ms * 1e6);
     let seconds = || data["config"]["duration"].as_f64().map(|seconds| seconds * 1e9);
-    ms.or_else(seconds).unwrap().round() as i64
+    // A whole number of nanoseconds in words.
+    format!("{:.0}", ms.or_else(seconds).unwrap()).parse().unwrap()
 }
 
 /// Address of a server that has one page.

@@ -8,8 +8,9 @@ use super::{
     thresholds,
 };
 use crate::core::{
-    ledger::view::View,
+    ledger::view::{Metric, View},
     summary::{
+        number::{SECOND, duration},
         settings::{Mode, Settings},
     },
 };
@@ -20,7 +21,7 @@ pub fn write(view: &View, settings: &Settings) -> String {
     let style = Style {
         settings,
         paint: Paint { on: settings.colors(), legacy: settings.mode == Mode::Legacy },
-        seconds: view.duration_ns as f64 / 1e9,
+        seconds: duration(view.duration_ns, SECOND),
     };
     let text = match settings.mode {
         Mode::Disabled => return String::new(),
@@ -43,7 +44,7 @@ impl<'a> Style<'a> {
     /// Metrics whose lines stand together.
     pub(super) fn table<'m: 't, 't>(
         &self,
-        metrics: impl IntoIterator<Item = (&'t str, &'t crate::core::ledger::view::Metric)>,
+        metrics: impl IntoIterator<Item = (&'t str, &'t Metric)>,
     ) -> Table<'t>
     where
         'a: 't,
