@@ -81,7 +81,7 @@ fn a_cell_decides_as_k6_does_on_all_values_of_all_shards() {
     let cases = std::env::var("WEIR_CASES").ok().and_then(|cases| cases.parse().ok());
     let mut dice = Dice(4);
     let mut values = Vec::new();
-    for _ in 0..cases.unwrap_or(3_000_000_u64) {
+    for _ in 0..cases.unwrap_or(2_000_000_u64) {
         case(&mut dice, &mut values);
     }
 }
