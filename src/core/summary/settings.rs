@@ -1,6 +1,6 @@
 //! What of a run's options, arguments and surroundings shapes its summary.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::stat::{self, Stat};
 use crate::core::k6::{
@@ -10,7 +10,7 @@ use crate::core::k6::{
 };
 
 /// How much a summary shows (`--summary-mode`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// Results of the whole test.
     #[default]
@@ -24,7 +24,7 @@ pub enum Mode {
 }
 
 /// All that shapes a summary besides what was measured.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "wishes and facts that do not exclude each other"

@@ -1,9 +1,12 @@
 //! The statistics that a summary shows of a trend (`summaryTrendStats`).
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::ledger::{stats::count_f64, view::Trend};
 
 /// One statistic, under the name that the user gave it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Stat {
     /// As given, such as `p(95)`: it names the value in JSON and in the text.
     pub name: String,
@@ -19,6 +22,20 @@ enum Of {
     Count,
     /// From 0 to 100.
     Percentile(f64),
+}
+
+impl From<Stat> for String {
+    fn from(stat: Stat) -> Self {
+        stat.name
+    }
+}
+
+impl TryFrom<String> for Stat {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::parse(&name).ok_or(name)
+    }
 }
 
 impl Stat {
