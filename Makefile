@@ -40,7 +40,8 @@ demo: ## Run a sample with 4 k6 instances here, into a local Timestream stand-in
 
 .PHONY: unit
 unit: prepare ## Run units, properties and simulations, and the stand-in's own checks
-	WEIR_K6=$$(e2e/tools/get k6) cargo test --locked --workspace --lib --bins --features weir/e2e
+	WEIR_K6=$$(e2e/tools/get k6) WEIR_K6_V1=$$(e2e/tools/get k6-v1) \
+	cargo test --locked --workspace --lib --bins --features weir/e2e
 	cargo build --locked --package weir-standin
 	WEIR_STANDIN=target/debug/weir-standin e2e/standin/checks/run
 

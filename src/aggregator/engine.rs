@@ -210,8 +210,7 @@ impl Engine {
             }
             SessionEvent::Message(
                 to_aggregator::Message::Hello(_)
-                | to_aggregator::Message::Frame(_)
-                | to_aggregator::Message::Ledger(_),
+                | to_aggregator::Message::Frame(_),
             ) => {}
             SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
             SessionEvent::Closed => {

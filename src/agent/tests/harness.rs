@@ -194,7 +194,6 @@ impl Rig {
             Message::WantBundle(wanted) => self.parts_wanted.push(wanted.offset),
             Message::Setup(outcome) => self.setups.push(outcome),
             Message::Teardown(outcome) => self.teardowns.push(outcome),
-            Message::Ledger(_) => {}
         }
     }
 
