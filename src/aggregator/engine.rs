@@ -209,8 +209,7 @@ impl Engine {
                 self.tell(Input::BundleWanted(id, wanted.offset));
             }
             SessionEvent::Message(
-                to_aggregator::Message::Hello(_)
-                | to_aggregator::Message::Frame(_),
+                to_aggregator::Message::Hello(_) | to_aggregator::Message::Frame(_),
             ) => {}
             SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
             SessionEvent::Closed => {
