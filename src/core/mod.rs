@@ -6,8 +6,8 @@
 
 pub mod agent;
 pub mod k6;
-pub mod lease;
 pub mod ledger;
+pub mod lease;
 pub mod lifecycle;
 pub mod pipeline;
 pub mod plan;
