@@ -1,6 +1,6 @@
 //! What the machine asks for, done: each thing in a task of its own, whose end comes back as an input.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use nix::sys::signal::Signal;
 use prost::bytes::Bytes;
@@ -14,10 +14,12 @@ use super::{
 use crate::{
     core::{
         agent::{
+            bundling::ARCHIVIST,
             events::{Action, Input, Leave},
             stopping::Push,
         },
         k6::{argv, exit},
+        ledger::ledger::Ledger,
     },
     io::telemetry,
 };
@@ -32,18 +34,30 @@ impl Agent {
             tracing::debug!(elapsed_ms = ms_since(began), "k6 told its version");
             Input::Version(version)
         });
+        if self.settings.instance_id != ARCHIVIST {
+            return;
+        }
         let k6 = self.k6.clone();
         let (user, environment) = (self.user.clone(), self.environment.clone());
-        let script = self.settings.script.clone();
+        let (script, path) = (self.settings.script.clone(), self.bundle_path());
         self.task(async move {
-            let options = k6.inspect(user, environment, script).await;
-            tracing::debug!(elapsed_ms = ms_since(began), "script inspected");
-            Input::Inspected(options)
+            let bundle = k6.bundle(&user, &environment, &script, &path).await;
+            tracing::debug!(elapsed_ms = ms_since(began), "script archived and inspected");
+            Input::Bundled(bundle)
         });
     }
 
     pub(super) fn act(&mut self, action: Action) {
         match action {
+            Action::StoreBundle(bytes) => {
+                let path = self.bundle_path();
+                self.task(async move {
+                    let stored = tokio::fs::write(&path, bytes).await;
+                    let why = |error| format!("{} could not be written: {error}", path.display());
+                    Input::BundleStored(stored.map_err(why))
+                });
+            }
+            Action::KeepLedger { rules, full } => *self.shared.ledger() = Ledger::new(&rules, full),
             Action::StartK6(tags) => self.start_k6(&tags),
             Action::Poll => {
                 self.call(|rest| async move { Input::Status(rest.status().await.ok()) });
@@ -69,6 +83,7 @@ impl Agent {
                     Input::TeardownRan(text(rest.run_teardown(deadline).await))
                 });
             }
+            Action::RunSummary { data, timeout_ms } => self.run_summary(data, timeout_ms),
             Action::Push(Push::Rest) => self.call(|rest| async move {
                 if let Err(error) = rest.stop().await {
                     tracing::warn!(error = telemetry::chain(&error), "k6 did not take the stop");
@@ -103,7 +118,7 @@ impl Agent {
             instances: self.settings.instances,
             port,
             samples: &self.intake.path().to_string_lossy(),
-            script: &self.settings.script,
+            bundle: &self.bundle_path().to_string_lossy(),
         });
         match self.k6.run(argv) {
             Ok(running) => {
@@ -114,6 +129,26 @@ impl Agent {
             }
             Err(error) => self.not_started(&error),
         }
+    }
+
+    fn run_summary(&mut self, data: Bytes, timeout_ms: u64) {
+        let (k6, user) = (self.k6.clone(), self.user.clone());
+        let (bundle, dir) = (self.bundle_path(), self.settings.work_dir.clone());
+        let Some(version) = self.version.clone() else { return };
+        let deadline = Duration::from_millis(timeout_ms);
+        self.task(async move {
+            let ran = tokio::time::timeout(
+                deadline,
+                k6.handle_summary(&user, &version, &bundle, &dir, &data),
+            );
+            let late = || Err("handleSummary() took too long".to_owned());
+            Input::SummaryRan(ran.await.unwrap_or_else(|_| late()))
+        });
+    }
+
+    /// Where the bundle lies.
+    fn bundle_path(&self) -> PathBuf {
+        self.settings.work_dir.join("bundle.tar")
     }
 
     fn not_started(&mut self, error: &std::io::Error) {

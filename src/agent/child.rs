@@ -3,7 +3,7 @@
 use std::{
     ffi::OsStr,
     os::unix::process::ExitStatusExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
 };
@@ -12,6 +12,7 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
+use prost::bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -21,19 +22,21 @@ use tokio::{
 
 use super::{memory, passing, reaper};
 use crate::core::{
-    agent::events::Uninspected,
+    agent::events::Unbundled,
+    bundle::{self, BUNDLE_BYTES_MAX, Bundle},
     k6::{
         args::UserArgs,
         argv,
         environment::{self, Environment},
         exit::Exit,
         log,
-        options::{self, Options},
         version::Version,
     },
+    summary::wrapper,
 };
+use crate::io::telemetry;
 
-/// Output of `k6 version` and `k6 inspect` that is read, in bytes.
+/// Output of k6's short commands that is read, in bytes.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 /// Time that what k6 wrote last has to arrive after its end.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -79,23 +82,81 @@ impl K6 {
         ))
     }
 
-    /// Asks the binary what the script wants.
-    pub(super) async fn inspect(
+    /// Archives the script into `path` and asks what it wants.
+    pub(super) async fn bundle(
         self,
-        user: UserArgs,
-        environment: Environment,
-        script: String,
-    ) -> Result<Options, Uninspected> {
-        let argv = argv::inspect(&user, &environment, &script);
-        let output = self.output(argv, environment::for_inspect(&user)).await;
-        let output = output.map_err(|error| Uninspected::InvalidSpec(self.missing(&error)))?;
+        user: &UserArgs,
+        environment: &Environment,
+        script: &str,
+        path: &Path,
+    ) -> Result<Bundle, Unbundled> {
+        let bundle = path.to_string_lossy();
+        let argv = argv::archive(user, environment, script, &bundle);
+        self.ask(argv, [("K6_LOG_OUTPUT", None), ("K6_LOG_FORMAT", None)]).await?;
+        let unread = |error: std::io::Error| {
+            Unbundled::Broken(format!("the archive of the script could not be used: {error}"))
+        };
+        let size = tokio::fs::metadata(path).await.map_err(unread)?.len();
+        if size > BUNDLE_BYTES_MAX as u64 {
+            let error = bundle::BundleError::TooLarge(size);
+            return Err(Unbundled::InvalidSpec(error.to_string()));
+        }
+        let archive = tokio::fs::read(path).await.map_err(unread)?;
+        let archive = bundle::timeless(&archive).map_err(unread)?;
+        tokio::fs::write(path, &archive).await.map_err(unread)?;
+        let argv = argv::inspect(user, environment, &bundle);
+        let printed = self.ask(argv, environment::for_inspect(user)).await?;
+        Bundle::new(archive, printed).map_err(|error| Unbundled::InvalidSpec(error.to_string()))
+    }
+
+    /// Runs the script's handleSummary() on `data`, and answers what its wrapper wrote.
+    pub(super) async fn handle_summary(
+        self,
+        user: &UserArgs,
+        version: &Version,
+        bundle: &Path,
+        dir: &Path,
+        data: &[u8],
+    ) -> Result<Bytes, String> {
+        let failed = |what: &str, error: &dyn std::error::Error| {
+            format!("handleSummary() could not be run: {what}: {}", telemetry::chain(error))
+        };
+        let archive = tokio::fs::read(bundle).await.map_err(|e| failed("read the bundle", &e))?;
+        let data = serde_json::from_slice(data).map_err(|e| failed("read its data", &e))?;
+        let (wrapped, answer) = (dir.join("summary.tar"), dir.join("summary.json"));
+        let wrapper = wrapper::wrap(&archive, &data, &answer.to_string_lossy())
+            .map_err(|e| failed("wrap the script", &e))?;
+        tokio::fs::write(&wrapped, wrapper).await.map_err(|e| failed("write its archive", &e))?;
+        let argv = wrapper::argv(user, version, &wrapped.to_string_lossy());
+        let output = self.output(argv, []).await.map_err(|error| self.missing(&error))?;
+        drop(tokio::io::stderr().write_all(&output.stderr).await);
+        match tokio::fs::read(&answer).await {
+            Ok(answer) => Ok(answer.into()),
+            Err(_) => {
+                let exit = exit(output.status, &output.stderr);
+                let why = exit.error.clone().unwrap_or_default();
+                Err(format!(
+                    "handleSummary() did not end: k6 ended with {}; {why}",
+                    exit.describe()
+                ))
+            }
+        }
+    }
+
+    /// What k6 prints to its standard output.
+    async fn ask<'a>(
+        &self,
+        argv: Vec<String>,
+        changes: impl IntoIterator<Item = (&'a str, Option<String>)>,
+    ) -> Result<Vec<u8>, Unbundled> {
+        let output = self.output(argv, changes).await;
+        let output = output.map_err(|error| Unbundled::InvalidSpec(self.missing(&error)))?;
         if !output.status.success() {
             // The person who reads the pod's log finds k6's own words there.
             drop(tokio::io::stderr().write_all(&output.stderr).await);
-            return Err(Uninspected::Failed(exit(output.status, &output.stderr)));
+            return Err(Unbundled::Failed(exit(output.status, &output.stderr)));
         }
-        options::parse(&output.stdout)
-            .map_err(|error| Uninspected::Broken(crate::io::telemetry::chain(&error)))
+        Ok(output.stdout)
     }
 
     /// Starts `k6 run`; its output is passed on from here.

@@ -24,6 +24,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::core::{
     agent::{events::Input, report::Account},
+    ledger::{ledger::Ledger, threshold::Rules},
     samples::{
         decode::{Line, decode},
         frame::{Closed, FrameBuilder},
@@ -42,6 +43,7 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Shared {
     spool: Mutex<Spool>,
+    ledger: Mutex<Ledger>,
     lost: Mutex<Option<String>>,
     emitted: AtomicU64,
     unparsable_lines: AtomicU64,
@@ -53,6 +55,7 @@ impl Shared {
     pub(super) fn new(spool_bytes_max: usize) -> Self {
         Self {
             spool: Mutex::new(Spool::new(spool_bytes_max)),
+            ledger: Mutex::new(Ledger::new(&Rules::default(), false)),
             lost: Mutex::new(None),
             emitted: AtomicU64::new(0),
             unparsable_lines: AtomicU64::new(0),
@@ -64,6 +67,10 @@ impl Shared {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How samples were lost, once.
     pub(super) fn take_lost(&self) -> Option<String> {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -72,8 +79,10 @@ impl Shared {
     pub(super) fn account(&self) -> Account {
         // Before the counter, so that no more are framed than were emitted.
         let totals = self.spool().totals().clone();
+        let measured = self.ledger().samples();
         Account {
             totals,
+            measured,
             emitted: self.emitted.load(Ordering::Relaxed),
             unparsable_lines: self.unparsable_lines.load(Ordering::Relaxed),
         }
@@ -202,6 +211,9 @@ impl Reader {
     fn take(&mut self, mut bytes: &[u8]) {
         let now_ms = self.now_ms();
         let mut lines = Counted::default();
+        let shared = self.shared.clone();
+        // Once for all lines of a read: nobody else holds it for longer than a snapshot takes.
+        let mut ledger = shared.ledger();
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (head, tail) = bytes.split_at(end);
             bytes = tail.get(1..).unwrap_or_default();
@@ -209,11 +221,11 @@ impl Reader {
                 self.skipping = false;
                 lines.unparsable += 1;
             } else if self.carry.is_empty() {
-                self.line(head, now_ms, &mut lines);
+                self.line(head, now_ms, &mut ledger, &mut lines);
             } else {
                 let mut carry = std::mem::take(&mut self.carry);
                 carry.extend_from_slice(head);
-                self.line(&carry, now_ms, &mut lines);
+                self.line(&carry, now_ms, &mut ledger, &mut lines);
                 carry.clear();
                 self.carry = carry;
             }
@@ -228,15 +240,18 @@ impl Reader {
         self.shared.unparsable_lines.fetch_add(lines.unparsable, Ordering::Relaxed);
     }
 
-    /// One line of k6's. Every sample comes by here once: whatever measures samples in the agent takes them here.
-    fn line(&mut self, line: &[u8], now_ms: i64, lines: &mut Counted) {
+    /// One line of k6's. Every sample comes by here once: into the ledger, and, where an output wants it, into a frame.
+    fn line(&mut self, line: &[u8], now_ms: i64, ledger: &mut Ledger, lines: &mut Counted) {
         match decode(line) {
-            Ok(Line::Point(point)) if self.ship_samples => {
-                self.shared.emitted.fetch_add(1, Ordering::Relaxed);
-                let closed = self.builder.push(&point, now_ms);
-                self.place(closed);
+            Ok(Line::Point(point)) => {
+                ledger.add(&point);
+                if self.ship_samples {
+                    self.shared.emitted.fetch_add(1, Ordering::Relaxed);
+                    let closed = self.builder.push(&point, now_ms);
+                    self.place(closed);
+                }
             }
-            Ok(Line::Point(_) | Line::Metric(_)) => {}
+            Ok(Line::Metric(definition)) => ledger.define(&definition),
             Err(error) => {
                 lines.unparsable += 1;
                 tracing::debug!(

@@ -24,7 +24,7 @@ use crate::{
     core::{
         agent::{
             config::Config,
-            events::{Input, Now, Uninspected},
+            events::{Input, Now, Unbundled},
             machine::Machine,
             outbox::Outbox,
         },
@@ -33,6 +33,7 @@ use crate::{
             environment::Environment,
             version::Version,
         },
+        ledger::threshold,
         samples::frame::{FrameBuilder, Limits},
     },
     io::{clock, link::Dialer},
@@ -101,6 +102,7 @@ impl Agent {
             born_unix_ns,
             user: user.clone(),
             environment: environment.clone(),
+            thresholds: threshold::of_spec(&settings.thresholds),
             tags: settings.tags.clone(),
             orphan_ms: settings.orphan_ms,
             grace_ms: settings.grace_ms,
@@ -134,8 +136,8 @@ impl Agent {
         match checked {
             Ok(_) => agent.look_at_the_script(),
             Err(error) => {
-                let error = Uninspected::InvalidSpec(error.to_string());
-                agent.handle(Input::Inspected(Err(error)));
+                let error = Unbundled::InvalidSpec(error.to_string());
+                agent.handle(Input::Bundled(Err(error)));
             }
         }
         Ok(agent)
@@ -169,8 +171,9 @@ impl Agent {
                         self.outbox.dialled();
                     }
                     Event::Room => {
-                        let spool = &mut self.shared.spool();
-                        let message = self.outbox.next(&self.machine, &account, spool, now_ms);
+                        let (spool, ledger) = (&mut self.shared.spool(), &mut self.shared.ledger());
+                        let message =
+                            self.outbox.next(&self.machine, &account, spool, ledger, now_ms);
                         if let Some(message) = message {
                             uplink.send(message);
                         }
@@ -297,11 +300,14 @@ const fn name(message: &Message) -> &'static str {
     match message {
         Message::Welcome(_) => "welcome",
         Message::Refused(_) => "refused",
+        Message::SendBundle(_) => "send bundle",
+        Message::Bundle(_) => "bundle",
         Message::RunSetup(_) => "run setup",
         Message::SetupData(_) => "setup data",
         Message::Start(_) => "start",
         Message::Stop(_) => "stop",
         Message::RunTeardown(_) => "run teardown",
+        Message::RunSummary(_) => "run summary",
         Message::Finish(_) => "finish",
         Message::Ack(_) => "ack",
         Message::Goodbye(_) => "goodbye",

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::core::plan::RunRef;
+use crate::{api::v1alpha1::Threshold, core::plan::RunRef};
 
 /// Default of [`Settings::spool_bytes_max`].
 pub const SPOOL_BYTES_MAX: usize = 64 << 20;
@@ -22,6 +22,8 @@ pub struct Settings {
     pub work_dir: PathBuf,
     /// The script or archive, as k6 is to be given it.
     pub script: String,
+    /// `spec.thresholds`.
+    pub thresholds: BTreeMap<String, Vec<Threshold>>,
     /// `spec.tags`.
     pub tags: BTreeMap<String, String>,
     /// The user's arguments for `k6 run`, as they are.

@@ -28,12 +28,13 @@ use crate::{
             input::{Action, Input, RallyConfig, SessionId},
             rally::Rally,
         },
+        verdict::Verdict,
     },
     io::{clock, link::AggregatorEnd},
     output::output::{OpenOutput, Probe},
     wire::{
-        result::RunResult,
-        session::{Ack, Frame, to_agent, to_aggregator},
+        result::{Artifacts, RunResult},
+        session::{Ack, Frame, Outcome, to_agent, to_aggregator},
     },
 };
 
@@ -100,7 +101,7 @@ pub async fn run(
         }
     }
     engine.publish_now();
-    engine.rally.result()
+    engine.result()
 }
 
 struct Engine {
@@ -121,6 +122,10 @@ struct Engine {
     troubles: BTreeMap<usize, String>,
     warn_after_ms: i64,
     in_flight: bool,
+    verdict: Verdict,
+    summary_answer: Option<Outcome>,
+    artifacts: Option<Arc<Artifacts>>,
+    found_outcome: bool,
     has_ended: bool,
     now_ms: i64,
 }
@@ -132,6 +137,7 @@ impl Engine {
         publish: watch::Sender<RunResult>,
     ) -> Self {
         let now_ms = clock::unix_ms();
+        let found_outcome = settings.former.as_ref().is_some_and(|former| former.outcome.is_some());
         let lanes = settings.outputs.iter().map(|open| open.lane.clone()).collect();
         Self {
             rally: Rally::new(RallyConfig::new(&settings.plan), settings.former, now_ms),
@@ -151,6 +157,10 @@ impl Engine {
             troubles: BTreeMap::new(),
             warn_after_ms: 0,
             in_flight: false,
+            verdict: Verdict::new(settings.stdout_tty, settings.stderr_tty),
+            summary_answer: None,
+            artifacts: None,
+            found_outcome,
             has_ended: false,
             now_ms,
         }
@@ -183,10 +193,23 @@ impl Engine {
             SessionEvent::Message(to_aggregator::Message::Teardown(outcome)) => {
                 self.tell(Input::TeardownAnswered(id, outcome));
             }
+            SessionEvent::Message(to_aggregator::Message::Ledger(ledger)) => {
+                self.on_ledger(id, ledger);
+            }
+            SessionEvent::Message(to_aggregator::Message::Terms(terms)) => {
+                self.verdict.learn(terms);
+            }
+            SessionEvent::Message(to_aggregator::Message::Summary(answer)) => {
+                self.on_summary(id, answer);
+            }
+            SessionEvent::Message(to_aggregator::Message::Bundle(part)) => {
+                self.tell(Input::BundleSent(id, part));
+            }
+            SessionEvent::Message(to_aggregator::Message::WantBundle(wanted)) => {
+                self.tell(Input::BundleWanted(id, wanted.offset));
+            }
             SessionEvent::Message(
-                to_aggregator::Message::Hello(_)
-                | to_aggregator::Message::Frame(_)
-                | to_aggregator::Message::Ledger(_),
+                to_aggregator::Message::Hello(_) | to_aggregator::Message::Frame(_),
             ) => {}
             SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
             SessionEvent::Closed => {
@@ -268,6 +291,7 @@ impl Engine {
                 break;
             }
         }
+        self.look();
         self.publish();
         if self.rally.is_closing() && !self.awaits_publication {
             self.tell(Input::Published);
@@ -311,6 +335,7 @@ impl Engine {
                 self.sessions.remove(&session);
                 self.rally.handle(Input::Closed(session), self.now_ms);
             }
+            Action::Judge => self.judge(),
             Action::End => self.has_ended = true,
         }
     }
@@ -332,51 +357,11 @@ impl Engine {
     }
 
     fn pause(&self) -> Duration {
-        let due = self.rally.poll_timeout().into_iter().chain(self.pipeline.poll_timeout()).min();
+        let due =
+            [self.rally.poll_timeout(), self.pipeline.poll_timeout(), self.verdict.look_due_ms()];
+        let due = due.into_iter().flatten().min();
         let pause_ms = due.map_or(i64::MAX, |due_ms| due_ms.saturating_sub(clock::unix_ms()));
         Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0)).min(TICK)
-    }
-
-    /// Publishes what has changed, at once when the stage has, else now and then.
-    fn publish(&mut self) {
-        let is_new_stage = self.published_stage != Some(self.rally.stage_count());
-        if is_new_stage || self.now_ms >= self.publish_after_ms {
-            self.tell_troubles();
-            self.publish_now();
-        }
-    }
-
-    fn publish_now(&mut self) {
-        self.published_stage = Some(self.rally.stage_count());
-        self.publish_after_ms = self.now_ms.saturating_add(PUBLISH_INTERVAL_MS);
-        self.pipeline.lanes().iter().for_each(|lane| self.meters.set_lane(lane));
-        self.meters.set_sessions(self.sessions.len());
-        let result = self.rally.result();
-        self.publish.send_if_modified(|last| {
-            let is_new = *last != result;
-            if is_new {
-                *last = result;
-            }
-            is_new
-        });
-    }
-
-    fn tell_troubles(&mut self) {
-        let mut changed = Vec::new();
-        for (at, lane) in self.pipeline.lanes().iter().enumerate() {
-            let told = self.troubles.get(&at).map_or("", String::as_str);
-            if told != lane.last_failure() {
-                changed.push((at, lane.last_failure().to_owned()));
-            }
-        }
-        for (at, trouble) in changed {
-            if !trouble.is_empty() && self.now_ms >= self.warn_after_ms {
-                self.warn_after_ms = self.now_ms.saturating_add(WARN_INTERVAL_MS);
-                tracing::warn!(output = at, trouble, "writes fail, and are tried again");
-            }
-            self.troubles.insert(at, trouble.clone());
-            self.rally.handle(Input::OutputTrouble(at, trouble), self.now_ms);
-        }
     }
 }
 
@@ -384,6 +369,9 @@ impl Engine {
 fn random() -> u64 {
     std::hash::RandomState::new().hash_one(0)
 }
+
+mod judging;
+mod publishing;
 
 #[cfg(test)]
 mod tests;

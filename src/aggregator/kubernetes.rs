@@ -1,9 +1,14 @@
 //! The aggregator's dealings with Kubernetes: it looks at its own run, and publishes the result. Nothing else.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::{
+    ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams, WatchEvent, WatchParams},
@@ -16,7 +21,7 @@ use crate::{
         labels,
         v1alpha1::{LoadTestRun, StopRequest},
     },
-    core::plan::RunRef,
+    core::{plan::RunRef, summary::keeping},
     wire::result::RunResult,
 };
 
@@ -24,6 +29,9 @@ use crate::{
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Time between two publications at most, so that the API server is not asked more than four times a second.
 const PUBLISH_PAUSE: Duration = Duration::from_millis(250);
+/// What an object may hold (etcd takes 1 MiB and a half; the API server takes 1 MiB of a ConfigMap), with room for its
+/// metadata.
+const OBJECT_BYTES_MAX: usize = 1_000_000;
 /// Longest time for one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Seconds after which a watch is begun anew.
@@ -143,14 +151,20 @@ impl Told {
 }
 
 /// Publishes every result that comes, at most four a second, until the outcome is published or the sender is gone.
-/// Tells `control` when the outcome is where the operator finds it, and answers whether that came about.
+/// `is_published`: a former aggregator published the outcome. Tells `control` when the outcome is where the operator finds it, and answers whether that came about.
 pub async fn publish(
     client: Client,
     run: RunRef,
     mut results: watch::Receiver<RunResult>,
     control: mpsc::Sender<Control>,
+    is_published: bool,
 ) -> bool {
     let api: Api<ConfigMap> = Api::namespaced(client, &run.namespace);
+    if is_published {
+        // A former aggregator's, with files beside it that this one does not have.
+        drop(control.send(Control::Published).await);
+        return true;
+    }
     let mut is_open = true;
     loop {
         let result = results.borrow_and_update().clone();
@@ -189,14 +203,25 @@ pub async fn publish(
 
 async fn apply(api: &Api<ConfigMap>, run: &RunRef, result: &RunResult) -> kube::Result<()> {
     let text = serde_json::to_string(result).map_err(kube::Error::SerdeError)?;
-    let patch = serde_json::json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": { "name": result_name(run), "namespace": run.namespace },
-        "data": { labels::RESULT_KEY: text },
-    });
+    let room = OBJECT_BYTES_MAX.saturating_sub(text.len());
+    let mut kept = keeping::keep(&result.artifacts, &[labels::RESULT_KEY], room);
+    if !kept.omitted.is_empty() {
+        tracing::warn!(files = ?kept.omitted, "too large for the result ConfigMap, left out");
+    }
+    kept.data.insert(labels::RESULT_KEY.to_owned(), text);
+    let binary = kept.binary_data.into_iter().map(|(key, bytes)| (key, ByteString(bytes)));
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(result_name(run)),
+            namespace: Some(run.namespace.clone()),
+            ..ObjectMeta::default()
+        },
+        data: Some(kept.data),
+        binary_data: Some(binary.collect()).filter(|map: &BTreeMap<_, _>| !map.is_empty()),
+        ..ConfigMap::default()
+    };
     let params = PatchParams::apply(labels::AGGREGATOR_FIELD_MANAGER).force();
-    api.patch(&result_name(run), &params, &Patch::Apply(patch)).await.map(|_| ())
+    api.patch(&result_name(run), &params, &Patch::Apply(map)).await.map(|_| ())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the aggregator of a run is given.
 
-use std::sync::Arc;
+use std::{io::IsTerminal, sync::Arc};
 
 use super::meters::Meters;
 use crate::{core::plan::RunPlan, output::output::OpenOutput, wire::result::RunResult};
@@ -18,6 +18,10 @@ pub struct Settings {
     pub on_shutdown: OnShutdown,
     /// Agents are let go only after [`Control::Published`].
     pub awaits_publication: bool,
+    /// Whether the summary's text goes to a terminal.
+    pub stdout_tty: bool,
+    /// Whether standard error is a terminal.
+    pub stderr_tty: bool,
     /// Where the run's own metrics are kept.
     pub meters: Arc<Meters>,
 }
@@ -41,6 +45,8 @@ impl Settings {
             former: None,
             on_shutdown: OnShutdown::StopTheRun,
             awaits_publication: false,
+            stdout_tty: std::io::stdout().is_terminal(),
+            stderr_tty: std::io::stderr().is_terminal(),
             meters: Arc::new(Meters::default()),
         }
     }

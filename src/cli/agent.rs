@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     agent::{self, Exit, Settings, reaper, settings::SPOOL_BYTES_MAX},
+    api::v1alpha1::Threshold,
     core::plan::RunRef,
     io::{
         link::{Dialer, GrpcDialer},
@@ -46,6 +47,9 @@ pub(super) struct Args {
     /// Tag on every sample
     #[arg(long = "tag", value_name = "NAME=VALUE", value_parser = parse_tag)]
     tags: Vec<(String, String)>,
+    /// Thresholds besides the script's own: spec.thresholds as JSON
+    #[arg(long, value_name = "JSON", value_parser = parse_thresholds)]
+    thresholds: Option<Thresholds>,
     /// Ship samples: an output wants them
     #[arg(long)]
     ship_samples: bool,
@@ -65,6 +69,13 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("{text:?} is not of the form name=value")),
     }
+}
+
+/// `spec.thresholds`.
+type Thresholds = BTreeMap<String, Vec<Threshold>>;
+
+fn parse_thresholds(text: &str) -> Result<Thresholds, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 impl Args {
@@ -110,6 +121,7 @@ impl Args {
             k6: self.k6,
             work_dir: self.work_dir,
             script: self.script,
+            thresholds: self.thresholds.unwrap_or_default(),
             tags: self.tags.into_iter().collect(),
             args: self.passed,
             env: BTreeMap::new(),

@@ -102,8 +102,9 @@ impl Args {
             ..former.clone().unwrap_or_default()
         });
         tokio::spawn(kubernetes::follow(client.clone(), plan.run.clone(), control_tx.clone()));
+        let found = former.as_ref().is_some_and(|former| former.outcome.is_some());
         let publisher =
-            tokio::spawn(kubernetes::publish(client, plan.run.clone(), results, control_tx));
+            tokio::spawn(kubernetes::publish(client, plan.run.clone(), results, control_tx, found));
         tracing::info!(run = %plan.run, instances = plan.instances, "aggregator serves");
         let settings = Settings {
             outputs: output::open(&plan.outputs),
@@ -111,6 +112,8 @@ impl Args {
             former,
             on_shutdown: OnShutdown::Leave,
             awaits_publication: true,
+            stdout_tty: false,
+            stderr_tty: false,
             meters,
         };
         let run = engine::run(settings, sessions, control, publish_tx, shutdown);

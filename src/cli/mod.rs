@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 mod agent;
 mod aggregator;
 pub(crate) mod crds;
+mod idle;
 mod install;
 mod operator;
 mod run;
@@ -25,7 +26,9 @@ enum Command {
     Aggregator(Box<aggregator::Args>),
     /// Print the CustomResourceDefinitions as YAML
     Crds(crds::Args),
-    /// Copy this executable (used by the init container of runner pods)
+    /// Wait for SIGTERM (keeps the sidecar up that brings this executable into runner pods)
+    Idle(idle::Args),
+    /// Copy this executable (used by the sidecar of runner pods)
     Install(install::Args),
     /// Run the operator
     Operator(operator::Args),
@@ -43,6 +46,7 @@ impl Cli {
             Command::Agent(args) => args.run(),
             Command::Aggregator(args) => args.run(),
             Command::Crds(args) => args.run(),
+            Command::Idle(args) => args.run(),
             Command::Install(args) => args.run(),
             Command::Operator(args) => args.run(),
             Command::Run(args) => args.run(),

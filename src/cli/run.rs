@@ -14,7 +14,7 @@ use crate::{
         input::{self, LocalScript},
         local::{self, Options},
     },
-    wire::result::RunResult,
+    wire::result::{Artifacts, RunResult},
 };
 
 /// Exit code of a run that ended without a verdict; k6 uses 0 and 97 to 110.
@@ -63,6 +63,7 @@ impl Args {
             .context("start the runtime")?;
         let result = runtime.block_on(local::run(Options { local, k6: self.k6 }))?;
         runtime.shutdown_background();
+        write_artifacts(&result.artifacts).context("write to standard output")?;
         print(&result).context("write to standard output")?;
         if let Some(path) = &self.result {
             save(&result, path)?;
@@ -73,9 +74,28 @@ impl Args {
     }
 }
 
-/// The account and the verdict.
+/// Writes what one k6 would have written, where it would have.
+fn write_artifacts(artifacts: &Artifacts) -> std::io::Result<()> {
+    for (name, content) in &artifacts.files {
+        match name.as_str() {
+            "stdout" => std::io::stdout().lock().write_all(content)?,
+            "stderr" => std::io::stderr().lock().write_all(content)?,
+            path => {
+                if let Err(error) = std::fs::write(path, content) {
+                    tracing::error!(path, %error, "the summary could not be saved");
+                }
+            }
+        }
+    }
+    if let Some(error) = &artifacts.error {
+        tracing::error!(error, "failed to handle the end-of-test summary");
+    }
+    Ok(())
+}
+
+/// The account and the verdict: to standard error, since standard output is the script's.
 fn print(result: &RunResult) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::stderr().lock();
     writeln!(out)?;
     for output in &result.outputs {
         let rejected: u64 = output.rejected.values().sum();

@@ -5,6 +5,8 @@
 //! Types of Kubernetes objects are data and allowed.
 
 pub mod agent;
+pub mod bundle;
+pub mod error;
 pub mod k6;
 pub mod lease;
 pub mod ledger;
@@ -14,3 +16,4 @@ pub mod plan;
 pub mod rally;
 pub mod samples;
 pub mod summary;
+pub mod verdict;

@@ -13,3 +13,8 @@ pub fn unix_ns() -> i64 {
 pub fn unix_ms() -> i64 {
     unix_ns() / 1_000_000
 }
+
+/// A Unix time in milliseconds as RFC 3339 writes it; that of 1970 for one that no calendar has.
+pub fn rfc3339(unix_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(unix_ms).unwrap_or_default().to_string()
+}

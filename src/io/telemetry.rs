@@ -1,5 +1,6 @@
 //! Logs: one JSON object a line on standard error, or text on a terminal; filtered by `WEIR_LOG` (default `info`).
 
+pub use crate::core::error::chain;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
@@ -23,16 +24,4 @@ fn install(default: &str) {
         builder.json().flatten_event(true).try_init()
     };
     drop(installed);
-}
-
-/// An error and all its sources on one line, outermost first.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

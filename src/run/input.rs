@@ -74,9 +74,10 @@ pub fn read(path: &Path) -> Result<LocalTest, InputError> {
         .extension()
         .is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json");
     if !yaml {
-        std::fs::metadata(path)
+        // As a spec must name it.
+        let whole = std::fs::canonicalize(path)
             .map_err(|source| InputError::Read { path: path.to_owned(), source })?;
-        return Ok(bare(path));
+        return Ok(bare(path, &whole));
     }
     let text = std::fs::read_to_string(path)
         .map_err(|source| InputError::Read { path: path.to_owned(), source })?;
@@ -84,12 +85,12 @@ pub fn read(path: &Path) -> Result<LocalTest, InputError> {
 }
 
 /// A bare script: one instance, no outputs.
-fn bare(path: &Path) -> LocalTest {
+fn bare(path: &Path, whole: &Path) -> LocalTest {
     let stem = path
         .file_stem()
         .map_or_else(|| "test".to_owned(), |stem| stem.to_string_lossy().into_owned());
     let script = Script {
-        file: Some(crate::api::v1alpha1::FileScript { path: path.to_string_lossy().into_owned() }),
+        file: Some(crate::api::v1alpha1::FileScript { path: whole.to_string_lossy().into_owned() }),
         ..Script::default()
     };
     LocalTest {

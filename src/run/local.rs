@@ -103,6 +103,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
             k6: k6.clone(),
             work_dir: folder.path().join(instance_id.to_string()),
             script: script.to_string_lossy().into_owned(),
+            thresholds: local.test.thresholds.clone(),
             tags: local.test.tags.clone(),
             args: quiet(&local.test.k6.args),
             env: local.env.clone(),

@@ -1,9 +1,11 @@
 //! The result document: what the aggregator publishes, the operator copies into the status, and `weir run --result`
 //! writes. One document while the run goes on and after it: without `outcome` it tells the progress.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
+use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::api::v1alpha1::{LostRunner, OutputStatus, Reason, ThresholdStatus};
 
@@ -46,9 +48,26 @@ pub struct RunResult {
     /// What is known of the samples of lost instances, which cannot tell a next aggregator themselves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lost_accounts: Vec<LostAccount>,
+    /// The metrics of the whole run in the shape that k6 hands to `handleSummary`, once the run is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Value>,
     /// Set once, when the run is over.
     #[serde(default)]
     pub outcome: Option<Outcome>,
+    /// What k6 would have written at the end: kept beside this document, not in it.
+    #[serde(skip)]
+    pub artifacts: Arc<Artifacts>,
+}
+
+/// What one k6 would have written at the end of the run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Artifacts {
+    /// k6's own text, whether or not the script writes another.
+    pub text: String,
+    /// Files by the names that k6 would write them under, in its order; `stdout` and `stderr` are streams.
+    pub files: Vec<(String, Bytes)>,
+    /// What k6 would log as an error about them.
+    pub error: Option<String>,
 }
 
 /// What is known of the samples of an instance that is gone.

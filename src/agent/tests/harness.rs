@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agent::{Exit, Settings, run, settings::SPOOL_BYTES_MAX},
     core::plan::RunRef,
+    core::verdict::Verdict,
     io::{
         link::{AggregatorEnd, Dialer},
         telemetry,
     },
     wire::session::{
-        Ack, AgentPhase, Finish, Frame, Goodbye, Hello, Outcome, OutputCounts, Report, RunSetup,
-        RunTeardown, SetupData, Start, Stop, ToAgent, ToAggregator, Welcome,
+        Ack, AgentPhase, BundlePart, Finish, Frame, Goodbye, Hello, Outcome, OutputCounts, Report,
+        RunSetup, RunTeardown, SendBundle, SetupData, Start, Stop, ToAgent, ToAggregator, Welcome,
         to_agent::Message as ToAgentMessage, to_aggregator::Message,
     },
 };
@@ -62,6 +63,11 @@ pub(super) struct Rig {
     pub(super) phases: Vec<AgentPhase>,
     pub(super) frames: BTreeMap<u64, Frame>,
     pub(super) frames_received: usize,
+    pub(super) summaries: Vec<Outcome>,
+    /// What the aggregator would know of the samples.
+    pub(super) verdict: Verdict,
+    pub(super) bundles: Vec<BundlePart>,
+    pub(super) parts_wanted: Vec<u64>,
     pub(super) setups: Vec<Outcome>,
     pub(super) teardowns: Vec<Outcome>,
     /// Whether frames are acknowledged as they come.
@@ -79,6 +85,7 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
         k6: k6(),
         work_dir: dir.join("work"),
         script: path.to_string_lossy().into_owned(),
+        thresholds: BTreeMap::new(),
         tags: BTreeMap::new(),
         args: vec!["--no-usage-report".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::new(),
@@ -113,6 +120,10 @@ impl Rig {
             phases: Vec::new(),
             frames: BTreeMap::new(),
             frames_received: 0,
+            summaries: Vec::new(),
+            verdict: Verdict::default(),
+            bundles: Vec::new(),
+            parts_wanted: Vec::new(),
             setups: Vec::new(),
             teardowns: Vec::new(),
             acknowledges: true,
@@ -174,9 +185,15 @@ impl Rig {
                     assert_eq!(before, self.frames[&seq], "a frame sent again is the same frame");
                 }
             }
+            Message::Ledger(ledger) => {
+                self.verdict.take(1, 1, ledger).unwrap();
+            }
+            Message::Terms(terms) => self.verdict.learn(terms),
+            Message::Summary(outcome) => self.summaries.push(outcome),
+            Message::Bundle(part) => self.bundles.push(part),
+            Message::WantBundle(wanted) => self.parts_wanted.push(wanted.offset),
             Message::Setup(outcome) => self.setups.push(outcome),
             Message::Teardown(outcome) => self.teardowns.push(outcome),
-            Message::Ledger(_) => {}
         }
     }
 
@@ -201,6 +218,19 @@ impl Rig {
     pub(super) fn forget(&mut self) {
         self.session = None;
         self.dials.close();
+    }
+
+    /// The bundle of instance 1, which is small enough for one part.
+    pub(super) async fn fetch_bundle(&mut self) -> BundlePart {
+        self.until("the session is up", |rig| !rig.hellos.is_empty()).await;
+        self.send(ToAgentMessage::SendBundle(SendBundle { offset: 0 })).await;
+        self.until("the bundle comes", |rig| !rig.bundles.is_empty()).await;
+        self.bundles[0].clone()
+    }
+
+    pub(super) async fn give_bundle(&mut self, part: BundlePart) {
+        self.until("the bundle is wanted", |rig| rig.parts_wanted == [0]).await;
+        self.send(ToAgentMessage::Bundle(part)).await;
     }
 
     pub(super) async fn start_load(&mut self) {

@@ -94,7 +94,7 @@ async fn every_sample_arrives_exactly_once_with_its_tags() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn segments_of_two_instances_add_up_to_the_whole() {
+async fn two_instances_run_one_bundle_and_their_segments_add_up_to_the_whole() {
     let script = r#"
         import { Counter } from "k6/metrics";
         import exec from "k6/execution";
@@ -106,11 +106,19 @@ async fn segments_of_two_instances_add_up_to_the_whole() {
     "#;
     let mut at = BTreeSet::new();
     let mut total = 0;
+    let mut bundle = None;
     for instance_id in 1..=2 {
         let mut rig = Rig::start(script, |settings| {
             settings.instances = 2;
             settings.instance_id = instance_id;
+            if instance_id == 2 {
+                "/this/file/is/never/read.js".clone_into(&mut settings.script);
+            }
         });
+        match bundle.take() {
+            None => bundle = Some(rig.fetch_bundle().await),
+            Some(part) => rig.give_bundle(part).await,
+        }
         rig.until_phase(AgentPhase::Ready).await;
         rig.start_load().await;
         rig.until_phase(AgentPhase::Ended).await;

@@ -45,6 +45,33 @@ impl Machine {
         }
     }
 
+    pub(super) fn on_run_summary(&mut self, data: Bytes) {
+        match &self.summary {
+            Call::Idle => {
+                self.summary = Call::Wanted;
+                self.summary_data = data;
+            }
+            Call::Wanted | Call::Running => {}
+            Call::Done(outcome) => {
+                let outcome = outcome.clone();
+                self.actions.push(Action::Send(ToAggregator::Summary(outcome)));
+            }
+        }
+    }
+
+    pub(super) fn on_summary_ran(&mut self, result: Result<Bytes, String>) {
+        let outcome = match result {
+            Ok(data) if data.len() > SETUP_DATA_MAX => {
+                let text = format!("handleSummary() returned {} bytes", data.len());
+                failed(Reason::ScriptFailed, format!("{text}; {SETUP_DATA_MAX} is the most"), None)
+            }
+            Ok(data) => Outcome { ok: true, data: Some(data), failure: None },
+            Err(text) => failed(Reason::ScriptFailed, text, None),
+        };
+        self.summary = Call::Done(outcome.clone());
+        self.actions.push(Action::Send(ToAggregator::Summary(outcome)));
+    }
+
     /// Data comes before the start; afterwards the VUs have theirs.
     pub(super) fn on_setup_data(&mut self, data: Bytes) {
         if self.load < Load::Starting && self.process == Process::Alive {
@@ -147,6 +174,13 @@ impl Machine {
             } else {
                 self.on_teardown_ran(Err("k6 has ended before".to_owned()));
             }
+        }
+        if self.summary == Call::Wanted && matches!(self.process, Process::Gone | Process::Never) {
+            self.summary = Call::Running;
+            let data = std::mem::take(&mut self.summary_data);
+            let timeout_ms = self.requirements.as_ref().map_or(0, |r| r.summary_timeout_ms);
+            let timeout_ms = timeout_ms + CALL_MARGIN_MS;
+            self.actions.push(Action::RunSummary { data, timeout_ms });
         }
         let settled = !self.setting_data && !matches!(self.setup, Call::Wanted | Call::Running);
         if self.start_wanted && self.load == Load::Paused && settled && !self.stopped {

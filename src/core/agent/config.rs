@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::core::{
     k6::{args::UserArgs, environment::Environment},
+    ledger::threshold::Thresholds,
     plan::RunRef,
 };
 
@@ -24,6 +25,8 @@ pub struct Config {
     pub user: UserArgs,
     /// The environment that k6 will see.
     pub environment: Environment,
+    /// `spec.thresholds`.
+    pub thresholds: Thresholds,
     /// `spec.tags`.
     pub tags: BTreeMap<String, String>,
     /// Time without a session after which the agent gives up.

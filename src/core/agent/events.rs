@@ -6,7 +6,11 @@ use prost::bytes::Bytes;
 
 use super::stopping::Push;
 use crate::{
-    core::k6::{exit::Exit, options::Options, rest::Status, version::Version},
+    core::{
+        bundle::Bundle,
+        k6::{exit::Exit, rest::Status, version::Version},
+        ledger::threshold::Rules,
+    },
     wire::session::{to_agent::Message as FromAggregator, to_aggregator::Message as ToAggregator},
 };
 
@@ -26,8 +30,10 @@ pub struct Now {
 pub enum Input {
     /// `k6 version` answered, or could not be run.
     Version(Result<Version, String>),
-    /// `k6 inspect` answered, or failed.
-    Inspected(Result<Options, Uninspected>),
+    /// The script is archived where k6 will run it from, and inspected; or one of it failed. Told to instance 1 alone.
+    Bundled(Result<Bundle, Unbundled>),
+    /// The bundle of instance 1 lies where k6 will run it from; or the text says why not.
+    BundleStored(Result<(), String>),
     /// k6's status, or none when its REST API did not answer.
     Status(Option<Status>),
     /// setup() ended.
@@ -38,6 +44,8 @@ pub enum Input {
     Resumed(Result<(), String>),
     /// teardown() ended.
     TeardownRan(Result<(), String>),
+    /// handleSummary() ended: what its wrapper wrote.
+    SummaryRan(Result<Bytes, String>),
     /// The k6 process is gone.
     Exited(Exit),
     /// The last sample of k6 is in a frame.
@@ -58,10 +66,10 @@ pub enum Input {
     Tick,
 }
 
-/// Why there are no options.
+/// Why there is no bundle.
 #[derive(Clone, Debug)]
-pub enum Uninspected {
-    /// `k6 inspect` ended badly: most often an error in the script.
+pub enum Unbundled {
+    /// `k6 archive` or `k6 inspect` ended badly: most often an error in the script.
     Failed(Exit),
     /// It printed what cannot be read.
     Broken(String),
@@ -73,6 +81,15 @@ pub enum Uninspected {
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a handful of actions at a time")]
 pub enum Action {
+    /// Put this where k6 will run it from.
+    StoreBundle(Bytes),
+    /// Keep a ledger by these rules from now on, and for the full summary or not.
+    KeepLedger {
+        /// What thresholds and k6 itself ask for.
+        rules: Rules,
+        /// Whether the full summary is wanted.
+        full: bool,
+    },
     /// Start `k6 run` with these tags, on a port of its own.
     StartK6(BTreeMap<String, String>),
     /// Ask k6 for its status.
@@ -90,6 +107,13 @@ pub enum Action {
     Resume,
     /// Run teardown(), for no longer than this.
     RunTeardown {
+        /// In milliseconds.
+        timeout_ms: u64,
+    },
+    /// Run handleSummary(), for no longer than this.
+    RunSummary {
+        /// What it is given.
+        data: Bytes,
         /// In milliseconds.
         timeout_ms: u64,
     },

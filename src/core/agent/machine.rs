@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
-    core::k6::{options::Options, version::Version},
+    core::{
+        bundle::{Assembly, Bundle},
+        k6::{options::Options, version::Version},
+    },
     wire::session::{
         AgentPhase, Failure, Outcome, Requirements, to_agent::Message as FromAggregator,
     },
@@ -76,6 +79,8 @@ pub struct Machine {
     pub(super) setting_data: bool,
     pub(super) start_wanted: bool,
     pub(super) teardown: Call,
+    pub(super) summary: Call,
+    pub(super) summary_data: Bytes,
     pub(super) version: Option<Version>,
     pub(super) requirements: Option<Requirements>,
     pub(super) failure: Option<Failure>,
@@ -84,6 +89,14 @@ pub struct Machine {
     pub(super) ended_unix_ns: i64,
     pub(super) vus: u64,
     pub(super) options: Option<Options>,
+    pub(super) assembly: Assembly,
+    pub(super) bundle: Option<Bundle>,
+    /// The bundle lies where k6 will run it from.
+    pub(super) bundle_stored: bool,
+    /// The aggregator of this session knows the terms.
+    pub(super) terms_said: bool,
+    /// The aggregator waits for this part.
+    pub(super) part_wanted: Option<u64>,
     pub(super) starts: u32,
     /// k6 died before the start: another agent may take this one's place.
     pub(super) replaceable: Option<String>,
@@ -99,7 +112,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine that waits for [`Input::Version`] and [`Input::Inspected`].
+    /// A machine that waits for [`Input::Version`] and the bundle.
     pub fn new(config: Config, now: Now) -> Self {
         Self {
             config,
@@ -115,6 +128,8 @@ impl Machine {
             setting_data: false,
             start_wanted: false,
             teardown: Call::Idle,
+            summary: Call::Idle,
+            summary_data: Bytes::new(),
             version: None,
             requirements: None,
             failure: None,
@@ -123,6 +138,11 @@ impl Machine {
             ended_unix_ns: 0,
             vus: 0,
             options: None,
+            assembly: Assembly::default(),
+            bundle: None,
+            bundle_stored: false,
+            terms_said: false,
+            part_wanted: None,
             starts: 0,
             replaceable: None,
             polling: false,
@@ -144,12 +164,14 @@ impl Machine {
         }
         match input {
             Input::Version(version) => self.on_version(version, now),
-            Input::Inspected(options) => self.on_inspected(options, now),
+            Input::Bundled(bundle) => self.on_bundled(bundle, now),
+            Input::BundleStored(result) => self.on_bundle_stored(result, now),
             Input::Status(status) => self.on_status(status, now),
             Input::SetupRan(result) => self.on_setup_ran(result),
             Input::SetupDataSet(result) => self.on_setup_data_set(result, now),
             Input::Resumed(result) => self.on_resumed(result, now),
             Input::TeardownRan(result) => self.on_teardown_ran(result),
+            Input::SummaryRan(result) => self.on_summary_ran(result),
             Input::Exited(exit) => self.on_exit(&exit, now),
             Input::SamplesEnded => self.samples_ended = true,
             Input::SamplesLost(text) => self.fail(Reason::OutputFailed, text, None),
@@ -157,6 +179,8 @@ impl Machine {
                 self.unheard_since_ms = None;
                 // Too late for the load, but not for what it left.
                 self.orphaned_at_ms = None;
+                self.terms_said = false;
+                self.want_bundle();
                 self.repeat_outcomes();
             }
             Input::SessionDown => {
@@ -190,11 +214,14 @@ impl Machine {
     fn on_message(&mut self, message: FromAggregator, now: Now) {
         match message {
             FromAggregator::Welcome(_) | FromAggregator::Ack(_) => {}
+            FromAggregator::SendBundle(wanted) => self.on_send_bundle(wanted.offset),
+            FromAggregator::Bundle(part) => self.on_bundle_part(&part, now),
             FromAggregator::RunSetup(_) => self.on_run_setup(),
             FromAggregator::SetupData(message) => self.on_setup_data(message.data),
             FromAggregator::Start(_) => self.start_wanted = true,
             FromAggregator::Stop(_) => self.stop(now),
             FromAggregator::RunTeardown(_) => self.on_run_teardown(),
+            FromAggregator::RunSummary(message) => self.on_run_summary(message.data),
             FromAggregator::Finish(_) => {
                 self.finish_wanted = true;
                 if self.load < Load::Over {
@@ -231,6 +258,7 @@ impl Machine {
         if self.left {
             return;
         }
+        self.say_terms();
         self.start_k6(now);
         self.go_on_with_calls(now);
         if now.ms >= self.overdue_ms && self.load < Load::Over {

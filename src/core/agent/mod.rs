@@ -1,6 +1,7 @@
 //! The agent's mind: a sans-IO state machine that takes what happened (k6, its REST API, the session, signals, time)
 //! and answers what is to be done. May not hold: processes, sockets, clocks.
 
+pub mod bundling;
 mod calls;
 pub mod config;
 mod departure;

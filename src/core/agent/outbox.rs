@@ -4,18 +4,26 @@ use std::collections::VecDeque;
 
 use super::{machine::Machine, report::Account};
 use crate::{
-    core::samples::spool::Spool,
-    wire::session::{Report, to_aggregator::Message},
+    core::{
+        ledger::{codec::Detail, ledger::Ledger},
+        samples::spool::Spool,
+    },
+    wire::session::{self, Report, to_aggregator::Message},
 };
 
 /// Frames that may wait for their acknowledgement in one session.
 const WINDOW: usize = 16;
 /// Time between two reports when nothing but counts has changed.
 const REPORT_MS: i64 = 1000;
+/// Shortest time between two ledgers: less than between two reports, so that one comes with each.
+const LEDGER_MS: i64 = 900;
+/// Time between two ledgers with all that the summary needs, which are larger: what is lost with an instance is what its
+/// percentiles were after the last of them.
+const SUMMARY_MS: i64 = 10_000;
 /// Time that the first greeting waits for k6's version: it is told once in a session, and comes in milliseconds.
 const GREET_MS: i64 = 1000;
-/// Answers that wait to be sent: one for setup, one for teardown, each at most twice.
-const ANSWERS_MAX: usize = 4;
+/// Answers that wait to be sent: for setup, teardown, parts of the bundle; each at most twice.
+const ANSWERS_MAX: usize = 8;
 
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +46,12 @@ pub struct Outbox {
     answers: VecDeque<Message>,
     said: Option<Report>,
     said_ms: i64,
+    ledgers: VecDeque<session::Ledger>,
+    ledger_due_ms: i64,
+    summary_due_ms: i64,
+    /// Samples in the ledger that was said last.
+    measured_said: u64,
+    last_ledger_said: bool,
 }
 
 impl Outbox {
@@ -81,6 +95,8 @@ impl Outbox {
             Stage::Dialled => machine.knows_k6() || now_ms >= GREET_MS,
             Stage::Up => {
                 !self.answers.is_empty()
+                    || !self.ledgers.is_empty()
+                    || self.ledger_is_due(machine, account.measured, now_ms)
                     || self.report_is_due(&machine.report(account), now_ms)
                     || spool.has_next(WINDOW)
             }
@@ -93,6 +109,7 @@ impl Outbox {
         machine: &Machine,
         account: &Account,
         spool: &mut Spool,
+        ledger: &mut Ledger,
         now_ms: i64,
     ) -> Option<Message> {
         match self.stage {
@@ -102,7 +119,13 @@ impl Outbox {
                 spool.rewind();
                 Some(Message::Hello(machine.hello(account)))
             }
-            Stage::Up => self.next_of_session(machine.report(account), spool, now_ms),
+            Stage::Up => {
+                if self.ledgers.is_empty() && self.ledger_is_due(machine, ledger.samples(), now_ms)
+                {
+                    self.open_ledger(machine.is_finished(), ledger, now_ms);
+                }
+                self.next_of_session(machine.report(account), spool, now_ms)
+            }
         }
     }
 
@@ -130,7 +153,31 @@ impl Outbox {
             self.said_ms = now_ms;
             return Some(Message::Report(report));
         }
+        if let Some(ledger) = self.ledgers.pop_front() {
+            return Some(Message::Ledger(ledger));
+        }
         spool.next(WINDOW).map(Message::Frame)
+    }
+
+    /// Once a second while there is something new, and at once when nothing more will come.
+    fn ledger_is_due(&self, machine: &Machine, measured: u64, now_ms: i64) -> bool {
+        if machine.is_finished() {
+            return !self.last_ledger_said;
+        }
+        measured != self.measured_said && now_ms >= self.ledger_due_ms
+    }
+
+    fn open_ledger(&mut self, is_last: bool, ledger: &mut Ledger, now_ms: i64) {
+        let detail = if is_last || now_ms >= self.summary_due_ms {
+            self.summary_due_ms = now_ms + SUMMARY_MS;
+            Detail::Summary
+        } else {
+            Detail::Verdict
+        };
+        self.ledger_due_ms = now_ms + LEDGER_MS;
+        self.measured_said = ledger.samples();
+        self.last_ledger_said = is_last;
+        self.ledgers = ledger.snapshot(detail, is_last).into();
     }
 
     /// A change of state is told at once; counts are when all of them are final, and once a second otherwise.

@@ -1,21 +1,22 @@
 //! k6 on its way: the script's options, the start of the process, the stages it reports, its end.
 
 use super::{
-    events::{Action, Now, Uninspected},
+    events::{Action, Now},
     failure::{self, When},
     machine::{Load, Machine, Process},
 };
 use crate::{
     api::v1alpha1::Reason,
-    core::k6::{
-        environment,
-        exit::{Exit, REST_FAILED},
-        options::Options,
-        rest::{Stage, Status},
-        tags,
-        version::Version,
+    core::{
+        error,
+        k6::{
+            exit::{Exit, REST_FAILED},
+            rest::{Stage, Status},
+            tags,
+            version::Version,
+        },
+        summary::settings::{Mode, Settings},
     },
-    wire::session::Requirements,
 };
 
 /// Time between two looks at k6's status while it initialises, and while it runs.
@@ -38,49 +39,28 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_inspected(&mut self, options: Result<Options, Uninspected>, now: Now) {
-        match options {
-            Ok(options) => {
-                self.requirements = Some(self.required(&options));
-                self.options = Some(options);
-            }
-            Err(Uninspected::Failed(exit)) => {
-                self.exit_code = Some(exit.code);
-                if !self.stopped && self.failure.is_none() {
-                    self.failure = failure::of_exit(&exit, When::BeforeReady, false);
-                }
-                self.never(now);
-            }
-            Err(Uninspected::Broken(text)) => {
-                self.fail(Reason::ScriptFailed, text, None);
-                self.never(now);
-            }
-            Err(Uninspected::InvalidSpec(text)) => {
-                self.fail(Reason::InvalidSpec, text, None);
-                self.never(now);
-            }
-        }
-    }
-
-    fn required(&self, options: &Options) -> Requirements {
-        let user = &self.config.user;
-        Requirements {
-            max_vus: options.max_vus,
-            total_duration_ms: options.total_duration_ms,
-            no_setup: user.no_setup.unwrap_or(options.no_setup),
-            no_teardown: user.no_teardown.unwrap_or(options.no_teardown),
-            no_thresholds: environment::no_thresholds(user, &self.config.environment),
-            setup_timeout_ms: options.setup_timeout_ms,
-            teardown_timeout_ms: options.teardown_timeout_ms,
-        }
-    }
-
-    /// Starts k6 once its version and the script's options are known.
+    /// Starts k6 once its version and the script's options are known, and the bundle is in its place.
     pub(super) fn start_k6(&mut self, now: Now) {
-        let (Process::Awaited, Some(options), Some(_)) =
-            (self.process, &self.options, &self.version)
+        let (Process::Awaited, true, Some(options), Some(version), Some(bundle)) =
+            (self.process, self.bundle_stored, &self.options, &self.version, &self.bundle)
         else {
             return;
+        };
+        let (user, environment) = (&self.config.user, &self.config.environment);
+        // k6 sees none of this, since it sums up nothing: what it would refuse is refused here.
+        let full = match Settings::read(&bundle.options, user, environment, version) {
+            Ok(settings) => settings.mode == Mode::Full,
+            Err(error) => {
+                self.fail(Reason::InvalidSpec, format!("the summary: {error}"), Some(104));
+                return self.never(now);
+            }
+        };
+        let rules = match self.rules(options) {
+            Ok(rules) => rules,
+            Err(error) => {
+                self.fail(Reason::InvalidSpec, error::chain(&error), Some(104));
+                return self.never(now);
+            }
         };
         let instances = self.config.instances;
         if options.segmented {
@@ -107,6 +87,9 @@ impl Machine {
         match tags::all(&sources) {
             Ok(tags) => {
                 self.process = Process::Alive;
+                if self.starts == 0 {
+                    self.actions.push(Action::KeepLedger { rules, full });
+                }
                 self.starts += 1;
                 self.poll_due_ms = now.ms + POLL_MS;
                 self.actions.push(Action::StartK6(tags));

@@ -14,6 +14,8 @@ use crate::{
 pub struct Account {
     /// Samples read from k6 that are to be stored.
     pub emitted: u64,
+    /// Samples in the ledger.
+    pub measured: u64,
     /// Lines of k6's output that were neither sample nor metric.
     pub unparsable_lines: u64,
     /// Frames and outputs.
@@ -45,6 +47,7 @@ impl Machine {
             vus: self.vus,
             last_seq: account.totals.last_seq,
             dropped: account.totals.dropped,
+            bundle_sha256: self.bundle.as_ref().map(|b| b.sha256.clone()).unwrap_or_default(),
         }
     }
 

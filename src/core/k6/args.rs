@@ -7,6 +7,8 @@ use super::flags::{self, Arity, Flag, Role};
 pub struct UserArgs {
     /// Goes to `k6 run` as it is.
     pub run: Vec<String>,
+    /// Goes to `k6 archive` as it is.
+    pub archive: Vec<String>,
     /// Goes to `k6 inspect` as it is.
     pub inspect: Vec<String>,
     /// `--vus`.
@@ -176,7 +178,7 @@ fn take_unknown(user: &mut UserArgs, arg: &str, rest: &mut Rest<'_>) {
 fn refuse(flag: &Flag, arg: &str) -> Result<(), ArgError> {
     match flag.role {
         Role::Refused(remedy) => Err(ArgError::Refused { flag: arg.to_owned(), remedy }),
-        Role::Run | Role::RunAndInspect | Role::Load | Role::Wish => Ok(()),
+        Role::Run | Role::Test | Role::Every | Role::Archive | Role::Load | Role::Wish => Ok(()),
     }
 }
 
@@ -190,10 +192,16 @@ fn take(user: &mut UserArgs, flag: &Flag, arg: &str, value: &str) -> Result<(), 
             }
             user.run.push(whole());
         }
-        Role::RunAndInspect => {
+        Role::Test => {
             user.run.push(whole());
+            user.archive.push(whole());
+        }
+        Role::Every => {
+            user.run.push(whole());
+            user.archive.push(whole());
             user.inspect.push(whole());
         }
+        Role::Archive => user.archive.push(whole()),
         Role::Load => {
             match flag.name {
                 "vus" => user.vus = Some(value.to_owned()),
@@ -202,6 +210,7 @@ fn take(user: &mut UserArgs, flag: &Flag, arg: &str, value: &str) -> Result<(), 
                 _ => user.stages.push(value.to_owned()),
             }
             user.run.push(whole());
+            user.archive.push(whole());
         }
         Role::Wish => wish(user, flag, value)?,
         Role::Refused(_) => {}

@@ -28,8 +28,8 @@ pub struct Run<'a> {
     pub port: u16,
     /// Where k6 writes its samples.
     pub samples: &'a str,
-    /// The script or archive.
-    pub script: &'a str,
+    /// The bundle that all instances run.
+    pub bundle: &'a str,
 }
 
 /// Arguments of `k6 version`.
@@ -37,11 +37,36 @@ pub fn version() -> Vec<String> {
     vec!["version".to_owned()]
 }
 
+/// Arguments of `k6 archive`: the script with all that it reads goes into `bundle`.
+pub fn archive(
+    user: &UserArgs,
+    environment: &Environment,
+    script: &str,
+    bundle: &str,
+) -> Vec<String> {
+    let mut argv = vec!["archive".to_owned(), format!("--archive-out={bundle}")];
+    // What runs the bundle brings its own variables, which may be secrets.
+    argv.push("--exclude-env-vars".to_owned());
+    argv.extend(user.archive.iter().cloned());
+    look_alike(&mut argv, user, environment);
+    argv.push("--".to_owned());
+    argv.push(script.to_owned());
+    argv
+}
+
 /// Arguments of `k6 inspect`.
-pub fn inspect(user: &UserArgs, environment: &Environment, script: &str) -> Vec<String> {
+pub fn inspect(user: &UserArgs, environment: &Environment, bundle: &str) -> Vec<String> {
     let mut argv = vec!["inspect".to_owned(), "--execution-requirements".to_owned()];
     argv.extend(user.inspect.iter().cloned());
-    // `k6 run` shows the script the pod's environment, `k6 inspect` by itself does not.
+    look_alike(&mut argv, user, environment);
+    argv.push("--".to_owned());
+    argv.push(bundle.to_owned());
+    argv
+}
+
+/// Lets the other commands see what `k6 run` sees.
+fn look_alike(argv: &mut Vec<String>, user: &UserArgs, environment: &Environment) {
+    // `k6 run` shows the script the pod's environment, the others by themselves do not.
     let said = user.inspect.iter().any(|arg| arg.starts_with("--include-system-env-vars="));
     if !said && !environment.contains_key("K6_INCLUDE_SYSTEM_ENV_VARS") {
         argv.push("--include-system-env-vars=true".to_owned());
@@ -49,9 +74,6 @@ pub fn inspect(user: &UserArgs, environment: &Environment, script: &str) -> Vec<
     if environment::no_thresholds(user, environment) {
         argv.push("--no-thresholds".to_owned());
     }
-    argv.push("--".to_owned());
-    argv.push(script.to_owned());
-    argv
 }
 
 /// Arguments of `k6 run`: paused, driven through its REST API, its samples into `samples`.
@@ -82,7 +104,7 @@ pub fn run(run: &Run<'_>) -> Vec<String> {
         argv.push(format!("--tag={name}={value}"));
     }
     argv.push("--".to_owned());
-    argv.push(run.script.to_owned());
+    argv.push(run.bundle.to_owned());
     argv
 }
 
@@ -108,7 +130,7 @@ mod tests {
             instances: 4,
             port: 6565,
             samples: "/weir/work/samples",
-            script: "/weir-script/test.js",
+            bundle: "/weir/work/bundle.tar",
         });
         assert_eq!(
             argv,
@@ -129,7 +151,7 @@ mod tests {
                 "--execution-segment-sequence=0,1/4,2/4,3/4,1",
                 "--tag=instance_id=3",
                 "--",
-                "/weir-script/test.js",
+                "/weir/work/bundle.tar",
             ]
         );
     }
@@ -145,10 +167,31 @@ mod tests {
             instances: 1,
             port: 1,
             samples: "s",
-            script: "t.js",
+            bundle: "t.tar",
         });
         assert!(!argv.iter().any(|arg| arg.contains("segment")));
         assert!(argv.contains(&"--no-summary".to_owned()));
+    }
+
+    #[test]
+    fn the_archive_keeps_what_concerns_the_test_and_nothing_else() {
+        let user = user(&["-e", "A=b", "--quiet", "-u2", "--type=js", "--rps", "5", "--tag=a=b"]);
+        let argv = archive(&user, &Environment::new(), "t.js", "b.tar");
+        assert_eq!(
+            argv,
+            [
+                "archive",
+                "--archive-out=b.tar",
+                "--exclude-env-vars",
+                "--env=A=b",
+                "--vus=2",
+                "--type=js",
+                "--rps=5",
+                "--include-system-env-vars=true",
+                "--",
+                "t.js",
+            ]
+        );
     }
 
     #[test]

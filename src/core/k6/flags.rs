@@ -14,9 +14,13 @@ pub enum Arity {
 pub enum Role {
     /// Goes to `k6 run`.
     Run,
-    /// Goes to `k6 run` and to `k6 inspect`.
-    RunAndInspect,
-    /// Goes to `k6 run`, and decides what `k6 inspect` computes: handed to it through the environment.
+    /// An option of the test: goes to `k6 run` and to `k6 archive`, which keeps it.
+    Test,
+    /// Goes to `k6 run`, to `k6 archive` and to `k6 inspect`.
+    Every,
+    /// Goes to `k6 archive`, the only one that reads the script as it is.
+    Archive,
+    /// As `Test`, and decides what `k6 inspect` computes: handed to it through the environment.
     Load,
     /// A wish for the run as a whole, which Weir fulfils itself.
     Wish,
@@ -42,7 +46,7 @@ const fn flag(name: &'static str, short: Option<char>, arity: Arity, role: Role)
 }
 
 use Arity::{Switch, Value};
-use Role::{Load, Refused, Run, RunAndInspect, Wish};
+use Role::{Archive, Every, Load, Refused, Run, Test, Wish};
 
 const SEGMENTS: &str = "Weir gives each instance its own segment; set spec.parallelism instead";
 
@@ -58,32 +62,32 @@ pub const FLAGS: &[Flag] = &[
     flag("paused", Some('p'), Switch, Refused("Weir starts all instances together; remove it")),
     flag("no-setup", None, Switch, Wish),
     flag("no-teardown", None, Switch, Wish),
-    flag("max-redirects", None, Value, Run),
-    flag("batch", None, Value, Run),
-    flag("batch-per-host", None, Value, Run),
-    flag("rps", None, Value, Run),
-    flag("user-agent", None, Value, Run),
-    flag("http-debug", None, Switch, Run),
-    flag("insecure-skip-tls-verify", None, Switch, Run),
-    flag("no-connection-reuse", None, Switch, Run),
-    flag("no-vu-connection-reuse", None, Switch, Run),
-    flag("min-iteration-duration", None, Value, Run),
-    flag("throw", Some('w'), Switch, Run),
-    flag("blacklist-ip", None, Value, Run),
-    flag("block-hostnames", None, Value, Run),
-    flag("summary-trend-stats", None, Value, Run),
-    flag("summary-time-unit", None, Value, Run),
-    flag("system-tags", None, Value, Run),
+    flag("max-redirects", None, Value, Test),
+    flag("batch", None, Value, Test),
+    flag("batch-per-host", None, Value, Test),
+    flag("rps", None, Value, Test),
+    flag("user-agent", None, Value, Test),
+    flag("http-debug", None, Switch, Test),
+    flag("insecure-skip-tls-verify", None, Switch, Test),
+    flag("no-connection-reuse", None, Switch, Test),
+    flag("no-vu-connection-reuse", None, Switch, Test),
+    flag("min-iteration-duration", None, Value, Test),
+    flag("throw", Some('w'), Switch, Test),
+    flag("blacklist-ip", None, Value, Test),
+    flag("block-hostnames", None, Value, Test),
+    flag("summary-trend-stats", None, Value, Test),
+    flag("summary-time-unit", None, Value, Test),
+    flag("system-tags", None, Value, Test),
     flag("tag", None, Value, Wish),
     flag("console-output", None, Value, Run),
-    flag("discard-response-bodies", None, Switch, Run),
-    flag("local-ips", None, Value, Run),
-    flag("dns", None, Value, Run),
+    flag("discard-response-bodies", None, Switch, Test),
+    flag("local-ips", None, Value, Test),
+    flag("dns", None, Value, Test),
     // Runtime options.
-    flag("include-system-env-vars", None, Switch, RunAndInspect),
-    flag("compatibility-mode", None, Value, RunAndInspect),
-    flag("type", Some('t'), Value, RunAndInspect),
-    flag("env", Some('e'), Value, RunAndInspect),
+    flag("include-system-env-vars", None, Switch, Every),
+    flag("compatibility-mode", None, Value, Every),
+    flag("type", Some('t'), Value, Archive),
+    flag("env", Some('e'), Value, Every),
     flag("no-thresholds", None, Switch, Wish),
     flag("no-summary", None, Switch, Wish),
     flag("summary-mode", None, Value, Wish),
@@ -95,11 +99,11 @@ pub const FLAGS: &[Flag] = &[
     flag("linger", Some('l'), Switch, Refused("Weir ends k6 when the run is over; remove it")),
     flag("no-usage-report", None, Switch, Run),
     flag("features", None, Value, Run),
-    // Of every command. Logging flags stay away from `k6 inspect`, whose errors Weir must be able to read.
-    flag("secret-source", None, Value, RunAndInspect),
+    // Of every command. Logging flags go to `k6 run` alone: Weir must be able to read the errors of the others.
+    flag("secret-source", None, Value, Every),
     flag("log-output", None, Value, Run),
     flag("log-format", None, Value, Run),
-    flag("config", Some('c'), Value, RunAndInspect),
+    flag("config", Some('c'), Value, Every),
     flag("no-color", None, Switch, Run),
     flag("verbose", Some('v'), Switch, Run),
     flag("quiet", Some('q'), Switch, Run),

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::duration;
 
 /// Time that k6 grants setup() and teardown() when the script does not say.
 const TIMEOUT_MS: u64 = 60_000;
+/// Time that k6 grants handleSummary() when the script does not say.
+const SUMMARY_TIMEOUT_MS: u64 = 120_000;
 
 /// What Weir must know of a script's consolidated options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,10 +27,16 @@ pub struct Options {
     pub setup_timeout_ms: u64,
     /// Time that teardown() may take.
     pub teardown_timeout_ms: u64,
+    /// Time that handleSummary() may take.
+    pub summary_timeout_ms: u64,
     /// Tags that the script puts on every sample.
     pub tags: BTreeMap<String, String>,
     /// The script cuts itself into segments.
     pub segmented: bool,
+    /// Its thresholds as k6 prints them; empty where it has none.
+    pub thresholds_json: String,
+    /// Samples say whether their response was expected: the system tag `expected_response` is on.
+    pub expected_response: bool,
 }
 
 /// Why the output of `k6 inspect` cannot be used.
@@ -51,9 +60,12 @@ struct Printed {
     no_teardown: Option<bool>,
     setup_timeout: Option<String>,
     teardown_timeout: Option<String>,
+    handle_summary_timeout: Option<String>,
     tags: Option<BTreeMap<String, String>>,
     execution_segment: Option<String>,
     execution_segment_sequence: Option<String>,
+    thresholds: Option<Box<RawValue>>,
+    system_tags: Option<Vec<String>>,
 }
 
 /// Reads the standard output of `k6 inspect --execution-requirements`.
@@ -79,9 +91,14 @@ pub fn parse(output: &[u8]) -> Result<Options, OptionsError> {
         no_teardown: printed.no_teardown.unwrap_or(false),
         setup_timeout_ms: ms(printed.setup_timeout, TIMEOUT_MS)?,
         teardown_timeout_ms: ms(printed.teardown_timeout, TIMEOUT_MS)?,
+        summary_timeout_ms: ms(printed.handle_summary_timeout, SUMMARY_TIMEOUT_MS)?,
         tags: printed.tags.unwrap_or_default(),
         segmented: printed.execution_segment.is_some()
             || printed.execution_segment_sequence.is_some(),
+        thresholds_json: printed.thresholds.map(|raw| raw.get().to_owned()).unwrap_or_default(),
+        expected_response: printed
+            .system_tags
+            .is_none_or(|tags| tags.iter().any(|tag| tag == "expected_response")),
     })
 }
 
@@ -93,6 +110,7 @@ mod tests {
     fn the_options_of_a_script_are_read() {
         let output = br#"{"vus": 4, "noSetup": null, "setupTimeout": "1m30s", "noTeardown": true,
             "teardownTimeout": null, "executionSegment": null, "executionSegmentSequence": null,
+            "thresholds": {"m": ["rate\u003e0.9"]}, "systemTags": ["url", "expected_response"],
             "tags": {"team": "x"}, "totalDuration": "10m30s", "maxVUs": 4}"#;
         let wanted = Options {
             max_vus: 4,
@@ -101,8 +119,11 @@ mod tests {
             no_teardown: true,
             setup_timeout_ms: 90_000,
             teardown_timeout_ms: 60_000,
+            summary_timeout_ms: 120_000,
             tags: BTreeMap::from([("team".to_owned(), "x".to_owned())]),
             segmented: false,
+            thresholds_json: r#"{"m": ["rate\u003e0.9"]}"#.to_owned(),
+            expected_response: true,
         };
         assert_eq!(parse(output).unwrap(), wanted);
     }

@@ -124,7 +124,13 @@ pub fn pod(object: &Pod) -> PodSeen {
         unschedulable: unschedulable(status),
         waiting: containers().find_map(waiting),
         starting_image: containers().find_map(starting_image),
-        failure: containers().find_map(failure),
+        // The main container's first: a sidecar that ends with it is no cause.
+        failure: status
+            .container_statuses
+            .iter()
+            .chain(status.init_container_statuses.iter())
+            .flatten()
+            .find_map(failure),
         finished_ms: containers().filter_map(finished_ms).max(),
         node: object.spec.as_ref().and_then(|spec| spec.node_name.clone()),
     }

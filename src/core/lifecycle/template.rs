@@ -7,11 +7,13 @@ use serde_json::{Map, Value, json};
 use super::valid::Errors;
 use crate::api::labels;
 
-/// Name of the init container that copies Weir into the runner pod.
+/// Name of the sidecar that copies Weir into the runner pod.
 pub(super) const INIT_CONTAINER: &str = "weir-init";
 
 /// What of a container is Weir's own.
 const OWN_FIELDS: [&str; 2] = ["command", "args"];
+/// What of the sidecar is, besides.
+const SIDECAR_FIELDS: [&str; 2] = ["lifecycle", "restartPolicy"];
 
 /// Checks the template at `path`, whose container `main` is Weir's.
 pub(super) fn check(template: &Value, path: &str, main: &str, errors: &mut Errors) {
@@ -87,7 +89,9 @@ fn check_container(container: &Value, path: &str, main: &str, errors: &mut Error
         errors.add(&format!("{path}.name"), "is required: containers are laid over Weir's by name");
     }
     if name == main || name == INIT_CONTAINER {
-        for field in OWN_FIELDS.iter().filter(|field| container.get(**field).is_some()) {
+        let besides: &[&str] = if name == main { &[] } else { &SIDECAR_FIELDS };
+        let own = OWN_FIELDS.iter().chain(besides);
+        for field in own.filter(|field| container.get(**field).is_some()) {
             errors.add(
                 &format!("{path}.{field}"),
                 &format!("is Weir's own in container {name}; arguments of k6 go into spec.k6.args"),

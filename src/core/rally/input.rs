@@ -2,8 +2,8 @@
 
 use crate::{
     api::v1alpha1::RunnerLoss,
-    core::plan::RunPlan,
-    wire::session::{Hello, Outcome, OutputCounts, Report, to_agent},
+    core::{plan::RunPlan, verdict::Judgement},
+    wire::session::{BundlePart, Hello, Outcome, OutputCounts, Report, to_agent},
 };
 
 /// Names one session of one agent; never used again within a process.
@@ -52,6 +52,23 @@ pub enum Input {
     SetupAnswered(SessionId, Outcome),
     /// An agent answered `RunTeardown`.
     TeardownAnswered(SessionId, Outcome),
+    /// An agent's ledger arrived; the last one has nothing after it.
+    Ledgered {
+        /// From whom.
+        session: SessionId,
+        /// Whether it is the last.
+        is_last: bool,
+    },
+    /// A threshold that ends the load is crossed; the text says which.
+    Crossed(String),
+    /// Answer to [`Action::Judge`].
+    Judged(Judgement),
+    /// An agent answered `RunSummary`.
+    SummaryAnswered(SessionId),
+    /// An agent sent a part of the bundle.
+    BundleSent(SessionId, BundlePart),
+    /// An agent wants the part of the bundle at this offset.
+    BundleWanted(SessionId, u64),
     /// A session is over.
     Closed(SessionId),
     /// A frame of an instance is stored or finally refused, the first time in this process.
@@ -93,6 +110,8 @@ pub enum Action {
     Send(SessionId, to_agent::Message),
     /// End a session, after what was sent to it.
     Close(SessionId),
+    /// All ledgers are final: judge the thresholds over them.
+    Judge,
     /// Nothing is left to do.
     End,
 }

@@ -3,6 +3,7 @@
 //! Belongs here: the sans-IO state machine ([`rally::Rally`]) and the data it goes in and out by. May not: anything about
 //! samples, outputs' protocols, sessions' transport, or Kubernetes.
 
+mod bundle;
 pub mod cause;
 pub mod input;
 #[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
@@ -14,3 +15,4 @@ mod progress;
 mod reports;
 mod sessions;
 mod steps;
+mod verdict;

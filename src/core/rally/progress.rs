@@ -1,6 +1,6 @@
 //! What people read: progress, outcome, and who is waited for.
 
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 
 use super::{
     cause,
@@ -42,7 +42,9 @@ impl Rally {
             thresholds: Vec::new(),
             cause: if self.outcome.is_none() { self.cause.clone() } else { None },
             lost_accounts: self.lost_accounts(),
+            metrics: None,
             outcome: self.outcome.clone(),
+            artifacts: Arc::default(),
         }
     }
 
@@ -100,6 +102,13 @@ impl Rally {
             (Some(cause), Some(open)) => {
                 let cause = self.named_loss(cause);
                 Outcome { message: format!("{}; {}", cause.message, open.message), ..cause }
+            }
+            (None, open) if self.crossed.is_some() => {
+                let mut message = self.crossed.clone().unwrap_or_default();
+                if let Some(open) = open {
+                    write!(message, "; {}", open.message).unwrap_or_default();
+                }
+                cause::outcome(Reason::ThresholdsCrossed, message)
             }
             (None, Some(open)) => open,
             (None, None) => cause::outcome(
@@ -191,7 +200,7 @@ impl Rally {
             Step::Setup(_) => Stage::Setup,
             Step::Running => Stage::Running,
             Step::Teardown(_) => Stage::Teardown,
-            Step::Draining => Stage::Draining,
+            Step::Draining | Step::Judging | Step::Summary(_) => Stage::Draining,
             Step::Closing | Step::Leaving | Step::Ended => Stage::Over,
         }
     }
@@ -222,7 +231,8 @@ impl Rally {
             Step::Teardown(Some((id, _))) => format!("teardown() runs on instance {id}"),
             Step::Teardown(None) => "waiting for an instance to run teardown()".to_owned(),
             Step::Draining => format!("draining {}", self.waiting_for(self.roster.unsettled())),
-            Step::Closing | Step::Leaving | Step::Ended => String::new(),
+            Step::Summary((id, _)) => format!("handleSummary() runs on instance {id}"),
+            Step::Judging | Step::Closing | Step::Leaving | Step::Ended => String::new(),
         };
         match self.trouble_text() {
             trouble if trouble.is_empty() => text,
@@ -278,7 +288,13 @@ impl Rally {
     fn ended_unix_ms(&self) -> Option<i64> {
         match self.step {
             Step::Gathering | Step::Setup(_) | Step::Running => None,
-            Step::Teardown(_) | Step::Draining | Step::Closing | Step::Leaving | Step::Ended => {
+            Step::Teardown(_)
+            | Step::Draining
+            | Step::Judging
+            | Step::Summary(_)
+            | Step::Closing
+            | Step::Leaving
+            | Step::Ended => {
                 let own = self.roster.ended_unix_ns().map(|ns| ns / 1_000_000);
                 let before = self.former.as_ref().and_then(|former| former.ended_unix_ms);
                 own.into_iter().chain(before).max()

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use prost::bytes::Bytes;
+
 use super::{
     cause,
     input::{Action, Input, RallyConfig, SessionId},
@@ -13,6 +15,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
+    core::bundle::{Assembly, Bundle},
     wire::{
         result::{Outcome, RunResult, Stage},
         session::{Requirements, SetupData, to_agent::Message},
@@ -47,6 +50,10 @@ pub(super) enum Step {
     Teardown(Option<(u32, Arc<str>)>),
     /// Until everything is handed over.
     Draining,
+    /// Until the thresholds are judged over all ledgers.
+    Judging,
+    /// Until this instance's `handleSummary()` has answered.
+    Summary((u32, Arc<str>)),
     /// Until the outcome is published.
     Closing,
     /// Until the agents have gone.
@@ -64,8 +71,16 @@ pub struct Rally {
     pub(super) deadline_ms: i64,
     pub(super) end_by_ms: Option<i64>,
     pub(super) requirements: Option<Requirements>,
+    pub(super) assembly: Assembly,
+    pub(super) bundle: Option<Bundle>,
+    /// Sessions that wait for a part of the bundle, and for which.
+    pub(super) bundle_wanted: BTreeMap<SessionId, u64>,
     pub(super) setup_data: Option<SetupData>,
     pub(super) setup_asked: Option<u32>,
+    /// When the call into the script that runs now was asked for.
+    pub(super) call_began_ms: i64,
+    /// What `setup()` and `teardown()` took.
+    pub(super) calls_took_ms: i64,
     pub(super) cause: Option<Outcome>,
     /// The instance whose guess the cause is, until its k6 has ended.
     pub(super) provisional: Option<u32>,
@@ -73,6 +88,9 @@ pub struct Rally {
     pub(super) in_flight: bool,
     pub(super) outputs_ready: BTreeSet<usize>,
     pub(super) trouble: BTreeMap<usize, String>,
+    /// The thresholds that were crossed at the end.
+    pub(super) crossed: Option<String>,
+    pub(super) summary_data: Option<Bytes>,
     pub(super) outcome: Option<Outcome>,
     pub(super) former: Option<RunResult>,
     pub(super) stage_count: u64,
@@ -96,14 +114,21 @@ impl Rally {
             deadline_ms,
             end_by_ms: None,
             requirements: None,
+            assembly: Assembly::default(),
+            bundle: None,
+            bundle_wanted: BTreeMap::new(),
             setup_data: None,
             setup_asked: None,
+            call_began_ms: now_ms,
+            calls_took_ms: 0,
             cause: None,
             provisional: None,
             is_stopping: false,
             in_flight: false,
             outputs_ready: BTreeSet::new(),
             trouble: BTreeMap::new(),
+            crossed: None,
+            summary_data: None,
             outcome: None,
             former: None,
             stage_count: 0,
@@ -132,6 +157,12 @@ impl Rally {
             Input::TeardownAnswered(session, answer) => {
                 self.teardown_answered(session, &answer, now_ms);
             }
+            Input::Ledgered { session, is_last } => self.ledgered(session, is_last),
+            Input::Crossed(text) => self.crossed_early(text),
+            Input::Judged(judgement) => self.judged(judgement, now_ms),
+            Input::SummaryAnswered(session) => self.summary_answered(session, now_ms),
+            Input::BundleSent(session, part) => self.bundle_sent(session, &part),
+            Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),
             Input::Closed(session) => self.closed(session, now_ms),
             Input::Acked { instance_id, incarnation, outputs } => {
                 self.roster.update(instance_id, |runner| {
@@ -186,9 +217,13 @@ impl Rally {
     pub fn is_draining(&self) -> bool {
         match self.step {
             Step::Gathering | Step::Setup(_) | Step::Running => false,
-            Step::Teardown(_) | Step::Draining | Step::Closing | Step::Leaving | Step::Ended => {
-                true
-            }
+            Step::Teardown(_)
+            | Step::Draining
+            | Step::Judging
+            | Step::Summary(_)
+            | Step::Closing
+            | Step::Leaving
+            | Step::Ended => true,
         }
     }
 

@@ -127,6 +127,9 @@ impl Rally {
         if self.setup_data.is_some() && !is_awaited {
             return;
         }
+        if is_awaited {
+            self.calls_took_ms += now_ms.saturating_sub(self.call_began_ms);
+        }
         if !answer.ok {
             let failure = answer.failure.unwrap_or_default();
             let cause = cause::of_failure(id, &failure, Reason::SetupFailed);
@@ -149,6 +152,7 @@ impl Rally {
         if *asked != id {
             return;
         }
+        self.calls_took_ms += now_ms.saturating_sub(self.call_began_ms);
         if !answer.ok {
             let failure = answer.failure.clone().unwrap_or_default();
             let cause = cause::of_failure(id, &failure, Reason::TeardownFailed);

@@ -79,6 +79,8 @@ pub struct Runner {
     pub report: Report,
     /// Until when it may be away, while it is.
     pub back_by_ms: Option<i64>,
+    /// Its last ledger is here.
+    pub has_last_ledger: bool,
     /// Set when it is lost.
     pub loss: Option<Loss>,
     /// What this process knows to be settled of its samples: its own count when it first came, and every frame since.
@@ -104,9 +106,11 @@ impl Runner {
             || matches!(self.phase(), AgentPhase::Starting | AgentPhase::Running)
     }
 
-    /// Whether k6 is gone and all its samples are settled; without outputs there is nothing to settle.
+    /// Whether k6 is gone and all its samples are measured and settled; without outputs there is nothing to settle.
     pub fn is_settled(&self, has_outputs: bool) -> bool {
-        self.phase() == AgentPhase::Finished && (!has_outputs || self.unsettled_count() == 0)
+        self.phase() == AgentPhase::Finished
+            && self.has_last_ledger
+            && (!has_outputs || self.unsettled_count() == 0)
     }
 
     /// Samples that are neither stored nor refused, as it says itself.

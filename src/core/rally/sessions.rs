@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     api::v1alpha1::Reason,
+    core::{agent::bundling::ARCHIVIST, bundle::Assembly},
     wire::{
         PROTOCOL,
         session::{
@@ -68,6 +69,10 @@ impl Rally {
             }
         });
         self.send(id, Message::Welcome(Welcome {}));
+        if id == ARCHIVIST {
+            self.assembly = Assembly::default();
+            self.ask_for_bundle();
+        }
         self.reported(id, report, now_ms);
         self.brief(id, now_ms);
     }
@@ -140,13 +145,20 @@ impl Rally {
             Step::Teardown(asked) if is_asked(asked) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
             }
-            Step::Draining | Step::Closing if phase < AgentPhase::Finished => {
+            Step::Draining | Step::Judging | Step::Summary(_) | Step::Closing
+                if phase < AgentPhase::Finished =>
+            {
                 self.send(id, Message::Finish(Finish {}));
+            }
+            Step::Summary((asked, of)) if *asked == id && Some(of) == incarnation.as_ref() => {
+                self.ask_for_summary(id);
             }
             Step::Gathering
             | Step::Running
             | Step::Teardown(_)
             | Step::Draining
+            | Step::Judging
+            | Step::Summary(_)
             | Step::Closing => {}
             Step::Leaving | Step::Ended => self.send(id, Message::Goodbye(Goodbye {})),
         }
@@ -203,6 +215,7 @@ impl Rally {
     }
 
     pub(super) fn closed(&mut self, session: SessionId, now_ms: i64) {
+        self.bundle_wanted.remove(&session);
         let Some(id) = self.roster.of_session(session) else { return };
         let is_awaited = !matches!(self.step, Step::Leaving | Step::Ended);
         let back_by_ms = is_awaited.then(|| now_ms.saturating_add(AWAY_MS));

@@ -24,9 +24,10 @@ impl Rally {
                 Step::Running => self.try_leave_running(now_ms),
                 Step::Teardown(None) => self.try_teardown(now_ms),
                 Step::Teardown(Some((id, _))) => self.try_leave_teardown(*id, now_ms),
-                Step::Draining => self.try_leave_draining(now_ms),
+                Step::Draining => self.try_leave_draining(),
+                Step::Summary((id, _)) => self.try_leave_summary(*id, now_ms),
                 Step::Leaving if self.has_everyone_left() => self.end(),
-                Step::Closing | Step::Leaving | Step::Ended => {}
+                Step::Judging | Step::Closing | Step::Leaving | Step::Ended => {}
             }
             if self.step == before {
                 return;
@@ -83,7 +84,8 @@ impl Rally {
                 self.blame(crate::wire::result::Outcome { exit_code: 101, ..late });
                 self.drain(now_ms);
             }
-            Step::Draining => self.conclude(now_ms),
+            Step::Draining => self.ask_for_judgement(),
+            Step::Judging | Step::Summary(_) => self.conclude(now_ms),
             Step::Closing | Step::Leaving => self.end(),
             Step::Ended => {}
         }
@@ -170,14 +172,15 @@ impl Rally {
             return;
         }
         self.check_requirements();
-        let outputs = self.config.outputs.len();
-        if self.cause.is_some()
-            || !self.roster.unready().is_empty()
-            || self.outputs_ready.len() < outputs
-        {
-            if self.cause.is_some() {
-                self.begin_stop(now_ms);
-            }
+        let all_ready = self.roster.unready().is_empty()
+            && self.outputs_ready.len() == self.config.outputs.len();
+        if all_ready {
+            self.check_bundles();
+        }
+        if self.cause.is_some() {
+            self.begin_stop(now_ms);
+        }
+        if !all_ready || self.cause.is_some() {
             return;
         }
         let wants_setup = self.wants_setup();
@@ -186,6 +189,7 @@ impl Rally {
             Some(incarnation) if wants_setup && self.setup_data.is_none() => {
                 self.send(1, Message::RunSetup(RunSetup {}));
                 self.setup_asked = Some(1);
+                self.call_began_ms = now_ms;
                 self.step = Step::Setup(Some((1, incarnation)));
                 let own_ms = self.requirements.as_ref().map_or(0, |r| r.setup_timeout_ms);
                 self.deadline_ms =
@@ -308,6 +312,7 @@ impl Rally {
         match self.roster.teardown_candidate() {
             Ok((id, incarnation)) => {
                 self.send(id, Message::RunTeardown(RunTeardown {}));
+                self.call_began_ms = now_ms;
                 self.step = Step::Teardown(Some((id, incarnation)));
             }
             Err(true) => {}
@@ -325,14 +330,14 @@ impl Rally {
         }
     }
 
-    fn try_leave_draining(&mut self, now_ms: i64) {
+    fn try_leave_draining(&mut self) {
         if self.roster.unsettled().is_empty() && !self.in_flight {
-            self.conclude(now_ms);
+            self.ask_for_judgement();
         }
     }
 
     /// The outcome stands.
-    fn conclude(&mut self, now_ms: i64) {
+    pub(super) fn conclude(&mut self, now_ms: i64) {
         self.outcome = Some(self.judge());
         self.step = Step::Closing;
         self.deadline_ms = now_ms.saturating_add(PUBLISH_MS);

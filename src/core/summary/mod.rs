@@ -8,6 +8,7 @@
 pub mod archive;
 pub mod data;
 pub mod export;
+pub mod keeping;
 pub mod machine;
 mod number;
 mod section;

@@ -5,18 +5,21 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     core::{
-        agent::{events::Uninspected, report::Account},
+        agent::{events::Unbundled, report::Account},
+        bundle::Bundle,
         k6::{
             args::UserArgs,
             environment::Environment,
             exit::Exit,
             rest::{Stage, Status},
         },
+        ledger::threshold::ThresholdSpec,
         plan::RunRef,
+        summary::settings::{Mode, Settings},
     },
     wire::session::{
-        Finish, Goodbye, Refused, Report, RunSetup, RunTeardown, SetupData, Start, Stop, Welcome,
-        to_aggregator::Message as ToAggregator,
+        Finish, Goodbye, Refused, Report, RunSetup, RunSummary, RunTeardown, SendBundle, SetupData,
+        Start, Stop, WantBundle, Welcome, to_aggregator::Message as ToAggregator,
     },
 };
 
@@ -38,20 +41,26 @@ fn config() -> Config {
         born_unix_ns: 1,
         user: UserArgs::default(),
         environment: Environment::new(),
+        thresholds: BTreeMap::new(),
         tags: BTreeMap::new(),
         orphan_ms: ORPHAN_MS,
         grace_ms: GRACE_MS,
     }
 }
 
-fn options() -> Options {
-    Options {
-        max_vus: 4,
-        total_duration_ms: 10_000,
-        setup_timeout_ms: 60_000,
-        teardown_timeout_ms: 30_000,
-        ..Options::default()
+/// A bundle of instance 1, with these options besides or instead of those of a test of 4 VUs and 10 s.
+fn bundle(changes: &serde_json::Value) -> Bundle {
+    let mut options = serde_json::json!({
+        "maxVUs": 4, "totalDuration": "10s", "setupTimeout": "60s", "teardownTimeout": "30s",
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        options[name] = value.clone();
     }
+    Bundle::new(b"archive".to_vec(), options.to_string().into_bytes()).unwrap()
+}
+
+fn bundled() -> Input {
+    Input::Bundled(Ok(bundle(&serde_json::json!({}))))
 }
 
 fn exit(code: i32) -> Exit {
@@ -105,7 +114,7 @@ impl Life {
         let mut life = Self::new();
         life.says(Input::SessionUp);
         life.says(version());
-        life.says(Input::Inspected(Ok(options())));
+        life.says(bundled());
         life.says(status(Stage::Paused));
         assert_eq!(life.machine.phase(), AgentPhase::Ready);
         life
@@ -126,10 +135,15 @@ impl Life {
         life
     }
 
-    /// What the machine wants done, polls aside.
+    /// What the machine wants done, polls and what it says once in each session aside.
     fn says(&mut self, input: Input) -> Vec<Action> {
         let mut actions = self.machine.handle(input, self.now);
-        actions.retain(|action| *action != Action::Poll);
+        actions.retain(|action| {
+            !matches!(
+                action,
+                Action::Poll | Action::KeepLedger { .. } | Action::Send(ToAggregator::Terms(_))
+            )
+        });
         actions
     }
 
@@ -152,7 +166,7 @@ impl Life {
 fn a_life_goes_from_the_script_to_the_goodbye() {
     let mut life = Life::new();
     life.says(Input::SessionUp);
-    assert!(life.says(Input::Inspected(Ok(options()))).is_empty(), "k6 waits for its version");
+    assert!(life.says(bundled()).is_empty(), "k6 waits for its version");
     let tags = BTreeMap::from([
         ("instance_id".to_owned(), "1".to_owned()),
         ("testid".to_owned(), "r-1".to_owned()),
@@ -200,7 +214,7 @@ fn a_start_that_comes_early_is_kept() {
     let mut life = Life::new();
     life.says(start());
     life.says(version());
-    life.says(Input::Inspected(Ok(options())));
+    life.says(bundled());
     assert_eq!(life.says(status(Stage::Paused)), [Action::Resume]);
     assert!(life.says(start()).is_empty(), "a second start changes nothing");
 }
@@ -233,13 +247,13 @@ fn a_stop_has_its_way_at_every_stage() {
     let mut life = Life::new();
     assert_eq!(life.says(stop()), [Action::CloseSamples], "k6 is never started");
     assert!(life.says(version()).is_empty());
-    assert!(life.says(Input::Inspected(Ok(options()))).is_empty());
+    assert!(life.says(bundled()).is_empty());
     life.says(Input::SamplesEnded);
     assert_eq!((life.machine.phase(), life.reason()), (AgentPhase::Finished, None));
 
     let mut life = Life::new();
     life.says(version());
-    life.says(Input::Inspected(Ok(options())));
+    life.says(bundled());
     let wanted = [Action::Push(Push::Interrupt)];
     assert_eq!(life.says(stop()), wanted, "a k6 that initialises does not linger");
     assert!(life.says(stop()).is_empty());
@@ -320,7 +334,7 @@ fn a_taken_port_is_tried_again_a_bounded_number_of_times() {
     let mut life = Life::new();
     life.says(version());
     let started = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::StartK6(_)));
-    assert!(started(&life.says(Input::Inspected(Ok(options())))));
+    assert!(started(&life.says(bundled())));
     for _ in 0..3 {
         assert!(started(&life.says(Input::Exited(exit(106)))));
     }
@@ -338,18 +352,17 @@ fn what_cannot_run_is_refused_before_k6_starts() {
         assert_eq!(life.machine.phase(), AgentPhase::Finished);
         life.report().failure.unwrap()
     };
-    let segmented = Options { segmented: true, ..options() };
-    assert_eq!(refused(Input::Inspected(Ok(segmented))).reason, "InvalidSpec");
-    let few = refused(Input::Inspected(Ok(Options { max_vus: 1, ..options() })));
+    let with = |changes| refused(Input::Bundled(Ok(bundle(&changes))));
+    assert_eq!(with(serde_json::json!({"executionSegment": "0:1/2"})).reason, "InvalidSpec");
+    let few = with(serde_json::json!({"maxVUs": 1}));
     assert!(few.message.starts_with("spec.parallelism is 2 but the script has only 1 VUs"));
-    let tags = BTreeMap::from([("a=b".to_owned(), "c".to_owned())]);
-    assert_eq!(refused(Input::Inspected(Ok(Options { tags, ..options() }))).reason, "InvalidSpec");
-    let failed = refused(Input::Inspected(Err(Uninspected::Failed(exit(107)))));
+    assert_eq!(with(serde_json::json!({"tags": {"a=b": "c"}})).reason, "InvalidSpec");
+    let failed = refused(Input::Bundled(Err(Unbundled::Failed(exit(107)))));
     assert_eq!((failed.reason.as_str(), failed.exit_code), ("ScriptFailed", Some(107)));
-    let broken = Uninspected::Broken("no options".to_owned());
-    assert_eq!(refused(Input::Inspected(Err(broken))).reason, "ScriptFailed");
-    let invalid = Uninspected::InvalidSpec("--paused".to_owned());
-    assert_eq!(refused(Input::Inspected(Err(invalid))).reason, "InvalidSpec");
+    let broken = Unbundled::Broken("no options".to_owned());
+    assert_eq!(refused(Input::Bundled(Err(broken))).reason, "ScriptFailed");
+    let invalid = Unbundled::InvalidSpec("--paused".to_owned());
+    assert_eq!(refused(Input::Bundled(Err(invalid))).reason, "InvalidSpec");
     assert_eq!(refused(Input::Version(Err("no k6".to_owned()))).reason, "InvalidSpec");
 }
 
@@ -466,8 +479,8 @@ fn any_input() -> impl Strategy<Value = Input> {
     let inputs = vec![
         version(),
         Input::Version(Err("none".to_owned())),
-        Input::Inspected(Ok(options())),
-        Input::Inspected(Err(Uninspected::Failed(exit(107)))),
+        bundled(),
+        Input::Bundled(Err(Unbundled::Failed(exit(107)))),
         Input::Status(None),
         Input::SetupRan(Ok(None)),
         Input::SetupRan(Err("e".to_owned())),
@@ -546,4 +559,130 @@ proptest! {
             prop_assert!(life.machine.wake_ms() > life.now.ms, "{:?}", life.machine);
         }
     }
+}
+
+#[test]
+fn instance_1_hands_its_bundle_on_when_it_has_it() {
+    let mut life = Life::new();
+    life.says(Input::SessionUp);
+    let wanted = || Input::Message(FromAggregator::SendBundle(SendBundle { offset: 0 }));
+    assert!(life.says(wanted()).is_empty());
+    let own = bundle(&serde_json::json!({}));
+    let part = Action::Send(ToAggregator::Bundle(own.part(0)));
+    assert!(life.says(bundled()).contains(&part));
+    assert_eq!(life.says(wanted()), [part]);
+    assert_eq!(life.report().bundle_sha256, own.sha256);
+}
+
+#[test]
+fn the_others_ask_for_it_in_each_session_and_run_it_when_it_lies_in_its_place() {
+    let mut life = Life::new();
+    life.machine.config.instance_id = 2;
+    let ask = [Action::Send(ToAggregator::WantBundle(WantBundle { offset: 0 }))];
+    assert_eq!(life.says(Input::SessionUp), ask);
+    life.says(Input::SessionDown);
+    assert_eq!(life.says(Input::SessionUp), ask);
+    life.says(version());
+    let bundle = bundle(&serde_json::json!({}));
+    let part = || Input::Message(FromAggregator::Bundle(bundle.part(0)));
+    assert_eq!(life.says(part()), [Action::StoreBundle(bundle.bytes.clone())]);
+    assert!(life.says(part()).is_empty(), "a part that comes twice changes nothing");
+    let actions = life.says(Input::BundleStored(Ok(())));
+    assert!(matches!(actions[..], [Action::StartK6(_)]), "{actions:?}");
+    life.says(Input::SessionDown);
+    assert!(life.says(Input::SessionUp).is_empty());
+}
+
+#[test]
+fn an_instance_that_cannot_keep_the_bundle_may_be_replaced() {
+    let mut life = Life::new();
+    life.machine.config.instance_id = 2;
+    life.says(Input::SessionUp);
+    life.says(version());
+    let bundle = bundle(&serde_json::json!({}));
+    life.says(Input::Message(FromAggregator::Bundle(bundle.part(0))));
+    life.says(Input::BundleStored(Err("no space left on device".to_owned())));
+    life.says(Input::SamplesEnded);
+    assert_eq!(life.reason().unwrap(), "RunnersLost");
+    let actions = life.after(1000);
+    assert!(matches!(actions[..], [Action::Leave(Leave::Failed(_))]), "{actions:?}");
+}
+
+#[test]
+fn the_terms_are_said_once_in_each_session_as_soon_as_they_are_known() {
+    let mut life = Life::new();
+    life.machine.config.user.summary_mode = Some("full".to_owned());
+    let mut said = |input: Input| {
+        let actions = life.machine.handle(input, life.now);
+        let terms = |action| match action {
+            Action::Send(ToAggregator::Terms(terms)) => Some(terms),
+            _ => None,
+        };
+        actions.into_iter().filter_map(terms).collect::<Vec<_>>()
+    };
+    assert!(said(Input::SessionUp).is_empty());
+    assert!(said(bundled()).is_empty(), "the summary depends on the version");
+    let terms = said(version());
+    assert_eq!(terms.len(), 1);
+    assert_eq!(terms[0].k6_version, "v2.2.0");
+    let settings: Settings = serde_json::from_slice(&terms[0].summary).unwrap();
+    assert_eq!(settings.mode, Mode::Full);
+    assert!(said(Input::Tick).is_empty());
+    assert!(said(Input::SessionDown).is_empty());
+    assert_eq!(said(Input::SessionUp), terms);
+}
+
+#[test]
+fn the_ledger_is_kept_by_the_thresholds_of_script_and_spec() {
+    let mut life = Life::new();
+    let spec = |source: &str| ThresholdSpec { source: source.to_owned(), ..Default::default() };
+    life.machine.config.thresholds =
+        [("checks".to_owned(), vec![spec("rate>0.5")])].into_iter().collect();
+    life.says(version());
+    let script = serde_json::json!({"thresholds": {"checks": ["rate>0.9"]}});
+    let actions = life.machine.handle(Input::Bundled(Ok(bundle(&script))), life.now);
+    let rules = actions.iter().find_map(|action| match action {
+        Action::KeepLedger { rules, full: false } => Some(rules),
+        _ => None,
+    });
+    let rules = rules.expect("rules before k6 starts").list();
+    let sources: Vec<_> =
+        rules.flat_map(|rule| &rule.thresholds).map(|one| one.spec.source.as_str()).collect();
+    assert_eq!(sources, ["rate>0.9", "rate>0.5"]);
+}
+
+#[test]
+fn thresholds_and_summaries_that_k6_would_refuse_are_refused() {
+    let mut life = Life::new();
+    life.machine.config.thresholds = [(
+        "checks".to_owned(),
+        vec![ThresholdSpec { source: "rate".into(), ..Default::default() }],
+    )]
+    .into_iter()
+    .collect();
+    life.says(version());
+    life.says(bundled());
+    let failure = life.report().failure.unwrap();
+    assert_eq!((failure.reason.as_str(), failure.exit_code), ("InvalidSpec", Some(104)));
+    assert!(failure.message.contains("checks"), "{}", failure.message);
+    let mut life = Life::new();
+    life.machine.config.user.summary_mode = Some("legacy".to_owned());
+    life.says(version());
+    life.says(bundled());
+    assert_eq!(life.reason().unwrap(), "InvalidSpec");
+}
+
+#[test]
+fn handle_summary_runs_once_after_k6_has_gone_and_is_answered_as_often_as_asked() {
+    let mut life = Life::ended();
+    let ask = || Input::Message(FromAggregator::RunSummary(RunSummary { data: "{}".into() }));
+    assert!(life.says(ask()).is_empty(), "k6 is still there");
+    life.says(finish());
+    let actions = life.says(Input::Exited(exit(0)));
+    let run = Action::RunSummary { data: "{}".into(), timeout_ms: 130_000 };
+    assert!(actions.contains(&run), "{actions:?}");
+    assert!(life.says(ask()).is_empty());
+    let answer = life.says(Input::SummaryRan(Ok("[]".into())));
+    assert!(matches!(&answer[..], [Action::Send(ToAggregator::Summary(o))] if o.ok), "{answer:?}");
+    assert_eq!(life.says(ask()), answer);
 }

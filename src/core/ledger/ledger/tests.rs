@@ -220,7 +220,7 @@ fn groups_without_number_overflow_a_bound_and_not_memory() {
     let Values::Counter { count, .. } = view_of(&mut ledger).metrics["http_reqs"].values else {
         panic!("a counter")
     };
-    assert_eq!(count, (SINKS_MAX + 100) as f64);
+    assert_eq!(count, 8292.0, "none of the samples is missing in the whole");
     ledger.add(&point(&"m".repeat(NAME_BYTES_MAX + 1), 1, 1.0, &[]));
     assert!(!view_of(&mut ledger).metrics.keys().any(|name| name.starts_with('m')));
 }

@@ -15,7 +15,9 @@ const S: i64 = 1_000_000_000;
 
 fn filled(rules: &Rules, points: &[Point<'_>]) -> Ledger {
     let mut ledger = Ledger::new(rules, false);
-    points.iter().for_each(|point| ledger.add(point));
+    for point in points {
+        ledger.add(point);
+    }
     ledger
 }
 
@@ -204,7 +206,9 @@ fn a_sketch_stays_when_a_later_snapshot_comes_without() {
     );
     let mut merged = Merged::default();
     let take = |merged: &mut Merged, messages: Vec<session::Ledger>| {
-        messages.into_iter().for_each(|message| merged.take(1, 1, message).unwrap());
+        for message in messages {
+            merged.take(1, 1, message).unwrap();
+        }
     };
     let median = |merged: &Merged| match &merged.view(S).metrics["http_req_duration"].values {
         Values::Trend(trend) => (trend.count(), trend.percentile(0.5)),
@@ -235,7 +239,9 @@ fn a_later_incarnation_replaces_an_instance_whole_and_an_earlier_one_changes_not
         let mut merged = Merged::default();
         for born in order {
             let messages = if born == 1 { &old } else { &new };
-            messages.iter().for_each(|message| merged.take(1, born, message.clone()).unwrap());
+            for message in messages {
+                merged.take(1, born, message.clone()).unwrap();
+            }
         }
         let view = merged.view(S);
         let Values::Counter { count, .. } = view.metrics["http_reqs"].values else {

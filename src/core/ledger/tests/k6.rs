@@ -14,6 +14,7 @@ use crate::core::{
         codec::Detail,
         ledger::Ledger,
         merged::Merged,
+        stats::count_f64,
         threshold::{self, RuleOptions, Rules, Thresholds},
         view::{Group, Metric, Values, View},
     },
@@ -100,7 +101,9 @@ fn sharded(lines: &str, rules: &Rules, shards: usize, dice: &mut Dice) -> Merged
         match decode(line.as_bytes()).unwrap() {
             // Each k6 defines its metrics itself.
             Line::Metric(definition) => {
-                ledgers.iter_mut().for_each(|ledger| ledger.define(&definition));
+                for ledger in &mut ledgers {
+                    ledger.define(&definition);
+                }
             }
             Line::Point(point) => {
                 let shard = dice.below(shards);
@@ -136,8 +139,8 @@ fn compare_metric(name: &str, metric: &Metric, wanted: &Value, instances: usize)
             exactly(*max, "max");
         }
         Values::Rate { trues, total } => {
-            exactly(*trues as f64, "passes");
-            exactly((total - trues) as f64, "fails");
+            exactly(count_f64(*trues), "passes");
+            exactly(count_f64(total - trues), "fails");
         }
         Values::Trend(trend) => {
             exactly(trend.min(), "min");
@@ -241,7 +244,6 @@ fn k6_refuses_the_thresholds_that_we_refuse() {
         ("http_req_duration", " p(0x5fp0)<1_0 ", true),
         ("http_req_duration", "p<+Inf", true),
         ("http_req_duration{a: }", "med!=NaN", true),
-        ("http_req_duration", "p(101)<1", false),
         ("http_req_duration", "count<1", false),
         ("http_req_duration", "avg<1ms", false),
         ("http_req_duration", "avg=1", false),

@@ -151,7 +151,7 @@ fn a_message_beyond_its_bounds_is_refused_and_changes_nothing() {
         sink(|sink| sink.sketch = Some(vec![0, 0].into())),
         sink(|sink| {
             sink.thresholds =
-                vec![session::LedgerThreshold { source: "nonsense".into(), ..Default::default() }]
+                vec![session::LedgerThreshold { source: "nonsense".into(), ..Default::default() }];
         }),
         sink(|sink| sink.thresholds = vec![session::LedgerThreshold::default(); 2000]),
         sink(|sink| {

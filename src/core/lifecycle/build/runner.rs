@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            Container, EmptyDirVolumeSource, PodSpec, PodTemplateSpec, ResourceRequirements,
-            TopologySpreadConstraint, Volume,
+            Container, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, PodSpec,
+            PodTemplateSpec, ResourceRequirements, TopologySpreadConstraint, Volume,
         },
     },
     apimachinery::pkg::{
@@ -119,6 +119,8 @@ fn spread(run: &RunSeen) -> TopologySpreadConstraint {
     }
 }
 
+/// Brings Weir's binary. A sidecar, whose hook ends before the next container is created: the kubelet acts on that at
+/// once, while it looks for the end of an ordinary init container only once a second.
 fn init_container(image: &str) -> Container {
     let amounts = |cpu: &str, memory: &str| {
         Some(BTreeMap::from([
@@ -129,12 +131,24 @@ fn init_container(image: &str) -> Container {
     Container {
         name: INIT_CONTAINER.to_owned(),
         image: Some(image.to_owned()),
-        args: Some(vec!["install".to_owned(), format!("{WEIR_DIR}/weir")]),
+        args: Some(vec!["idle".to_owned()]),
+        restart_policy: Some("Always".to_owned()),
+        lifecycle: Some(Lifecycle {
+            post_start: Some(LifecycleHandler {
+                exec: Some(ExecAction {
+                    command: Some(
+                        ["weir", "install", &format!("{WEIR_DIR}/weir")].map(String::from).to_vec(),
+                    ),
+                }),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
         volume_mounts: Some(vec![mount("weir", WEIR_DIR, false)]),
         security_context: Some(container_security(true)),
-        // Copying one file: the page cache counts, but gives way.
+        // Copying one file, of which the page cache counts, but gives way; then nothing.
         resources: Some(ResourceRequirements {
-            requests: amounts("10m", "16Mi"),
+            requests: amounts("1m", "8Mi"),
             limits: amounts("1", "128Mi"),
             ..ResourceRequirements::default()
         }),
@@ -178,6 +192,10 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     option("--orphan-seconds", spec.deadlines.drain_seconds.max(ORPHAN_SECONDS_MIN).to_string());
     for (name, value) in &spec.tags {
         option("--tag", format!("{name}={value}"));
+    }
+    if !spec.thresholds.is_empty() {
+        let thresholds = serde_json::to_string(&spec.thresholds).unwrap_or_default();
+        words.extend(["--thresholds".to_owned(), thresholds]);
     }
     if !spec.outputs.is_empty() {
         words.push("--ship-samples".to_owned());

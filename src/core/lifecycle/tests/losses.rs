@@ -216,3 +216,23 @@ fn only_the_first_lost_instances_are_named_and_all_are_counted() {
     let runners = &world.seen.run.status.as_ref().unwrap().runners;
     assert_eq!((runners.lost, runners.lost_instances.len()), (25, 20));
 }
+
+#[test]
+fn the_end_of_the_sidecar_does_not_hide_what_took_k6() {
+    let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "p"},
+        "status": {
+            "phase": "Failed",
+            "initContainerStatuses": [{
+                "name": "weir-init", "image": "weir", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 137, "reason": "Error"}},
+            }],
+            "containerStatuses": [{
+                "name": "k6", "image": "k6", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+            }],
+        },
+    }))
+    .unwrap();
+    assert_eq!(crate::core::lifecycle::reduce::pod(&pod).failure_word(), "OOMKilled");
+}

@@ -109,6 +109,10 @@ fn a_template_may_not_take_what_is_weirs() {
         "{spec: {initContainers: [{name: weir-init, args: [a]}]}}",
         "spec.runnerTemplate.spec.initContainers[0].args",
     );
+    check(
+        "{spec: {initContainers: [{name: weir-init, lifecycle: {}}]}}",
+        "spec.runnerTemplate.spec.initContainers[0].lifecycle",
+    );
     check("{spec: {tolerations: 5}}", "spec.runnerTemplate.spec.tolerations");
     check("{spec: {restartPolicy: Always}}", "spec.runnerTemplate.spec.restartPolicy");
     check(
