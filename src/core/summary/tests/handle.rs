@@ -107,7 +107,10 @@ fn run(k6: K6, archive: &[u8], data: &Value, environment: &[(&str, &str)]) -> Ra
     let argv = wrapper::argv(&user, &k6.version(), "wrapped.tar");
     // What k6 says of iterations is what these tests look at.
     let argv: Vec<&str> = argv.iter().map(String::as_str).filter(|arg| *arg != "--quiet").collect();
-    let output = k6.run(dir.path(), &argv, environment);
+    let changes = wrapper::environment();
+    let changes = changes.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    let environment: Vec<(&str, &str)> = environment.iter().copied().chain(changes).collect();
+    let output = k6.run(dir.path(), &argv, &environment);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let answer = std::fs::read(dir.path().join("answer.json")).ok();
     let answer = answer.map(|answer| wrapper::answer(&answer).unwrap());
@@ -149,6 +152,7 @@ fn assert_handled(ran: &Ran) {
     assert_eq!(order, wanted, "JavaScript's own order: numbers first");
     assert!(ran.said("1 complete and 0 interrupted iterations"));
     assert!(ran.said("handling"));
+    assert!(!ran.said("dashboard"));
     assert!(!ran.said("SETUP RAN") && !ran.said("TEARDOWN RAN") && !ran.said("LOAD RAN"));
     assert_eq!(ran.files, ["answer.json", "wrapped.tar"]);
 }
@@ -182,6 +186,7 @@ fn one_iteration_runs_whatever_the_environment_says() {
         ("K6_NO_THRESHOLDS", "false"),
         ("K6_THRESHOLDS", r#"{"iterations":["count<0"]}"#),
         ("K6_TRACES_OUTPUT", "otel=127.0.0.1:1"),
+        ("K6_WEB_DASHBOARD", "true"),
     ];
     for k6 in [K6::V2, K6::V1] {
         assert_handled(&handle(k6, FILES, &data(), &environment));
@@ -190,7 +195,7 @@ fn one_iteration_runs_whatever_the_environment_says() {
 
 #[test]
 fn what_handle_summary_returns_or_throws_is_told() {
-    let cases: [(&str, Option<Answer>); 12] = [
+    let cases: [(&str, Option<Answer>); 13] = [
         ("", Some(Answer::NotExported)),
         ("export function handleSummary() {}", Some(Answer::Default)),
         ("export const handleSummary = () => null;", Some(Answer::Default)),
@@ -229,9 +234,18 @@ fn what_handle_summary_returns_or_throws_is_told() {
             "import exec from 'k6/execution'; export const handleSummary = () => exec.test.abort();",
             None,
         ),
+        (
+            "export const options = { handleSummaryTimeout: '1s' };
+            export function handleSummary() { while (true) {} }",
+            None,
+        ),
     ];
     for k6 in [K6::V2, K6::V1] {
         for (script, wanted) in &cases {
+            if k6 == K6::V1 && script.contains("handleSummaryTimeout") {
+                // Its two minutes cannot be changed.
+                continue;
+            }
             let script = format!("export default function () {{}}\n{script}\n");
             let answer = handle(k6, &[("main.js", &script)], &data(), &[]).answer;
             if let (Some(Answer::Threw(wanted)), Some(Answer::Threw(message))) = (wanted, &answer)
