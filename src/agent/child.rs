@@ -128,7 +128,10 @@ impl K6 {
             .map_err(|e| failed("wrap the script", &e))?;
         tokio::fs::write(&wrapped, wrapper).await.map_err(|e| failed("write its archive", &e))?;
         let argv = wrapper::argv(user, version, &wrapped.to_string_lossy());
-        let output = self.output(argv, []).await.map_err(|error| self.missing(&error))?;
+        let output = self
+            .output(argv, wrapper::environment())
+            .await
+            .map_err(|error| self.missing(&error))?;
         drop(tokio::io::stderr().write_all(&output.stderr).await);
         match tokio::fs::read(&answer).await {
             Ok(answer) => Ok(answer.into()),

@@ -191,6 +191,8 @@ impl Verdict {
                 Some(machine) => export::write_machine(&machine),
                 None => export::write(data),
             };
+            // As in k6, it takes the place of a file of the same name.
+            files.retain(|(name, _)| name != path);
             files.push((path.clone(), text.into()));
         }
         artifacts.files = files;
