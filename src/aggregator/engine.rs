@@ -104,6 +104,7 @@ pub async fn run(
     engine.result()
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 struct Engine {
     rally: Rally,
     pipeline: Pipeline,

@@ -37,7 +37,7 @@ impl Field {
                 Action::Send(session, message) => self.sent.push((session.0, message)),
                 Action::Close(session) => self.closed.push(session.0),
                 Action::Judge => {
-                    self.rally.handle(Input::Judged(Judgement::default()), self.now_ms)
+                    self.rally.handle(Input::Judged(Judgement::default()), self.now_ms);
                 }
                 Action::End => {}
             }

@@ -395,7 +395,7 @@ impl World {
         match message {
             Message::Start(_) => {
                 let is_first = self.agents.values().all(|agent| !agent.has_started);
-                let own = &self.agents[&id].report.bundle_sha256;
+                let own = &self.agents[id].report.bundle_sha256;
                 for (other, agent) in &self.agents {
                     let is_same = agent.report.bundle_sha256 == own;
                     assert!(
