@@ -33,6 +33,8 @@ pub struct Judgement {
     pub invalid: Option<String>,
     /// Thresholds that are crossed.
     pub crossed: Option<String>,
+    /// What a person should know of a verdict that holds all the same.
+    pub note: Option<String>,
     /// What the script's `handleSummary()` is to be given, when it is to be run.
     pub data: Option<Bytes>,
 }
@@ -150,6 +152,7 @@ impl Verdict {
             self.view = Some(view);
         }
         if has_run {
+            judgement.note = self.note();
             judgement.crossed = crossed(self.evaluated.iter().filter(|judged| !judged.passed))
                 .map(|metrics| format!("thresholds on metrics {metrics} have been crossed"));
             judgement.invalid = faults.first().map(|fault| {
@@ -161,6 +164,22 @@ impl Verdict {
             });
         }
         judgement
+    }
+
+    fn note(&self) -> Option<String> {
+        let mut notes = Vec::new();
+        let unseen: Vec<&str> = self.merged.unseen().into_iter().take(NAMED_MAX).collect();
+        if !unseen.is_empty() {
+            let names = unseen.join(", ");
+            notes.push(format!("no sample of '{names}', which has thresholds: is it misspelt?"));
+        }
+        let overflowed = self.merged.overflowed();
+        if overflowed > 0 {
+            notes.push(format!(
+                "{overflowed} times there was no room for another metric, group or check: the summary lacks them"
+            ));
+        }
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     /// What k6 would write, with what `handleSummary()` answered where it was run.
@@ -232,3 +251,6 @@ fn crossed<'a>(thresholds: impl Iterator<Item = &'a Evaluated>) -> Option<String
     }
     Some(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,8 @@ pub struct Rally {
     /// The thresholds that were crossed at the end.
     pub(super) crossed: Option<String>,
     pub(super) summary_data: Option<Bytes>,
+    /// What a person should know of a verdict that holds all the same.
+    pub(super) note: Option<String>,
     pub(super) outcome: Option<Outcome>,
     pub(super) former: Option<RunResult>,
     pub(super) stage_count: u64,
@@ -129,6 +131,7 @@ impl Rally {
             trouble: BTreeMap::new(),
             crossed: None,
             summary_data: None,
+            note: None,
             outcome: None,
             former: None,
             stage_count: 0,

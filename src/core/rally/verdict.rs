@@ -34,7 +34,8 @@ impl Rally {
         if self.step != Step::Judging {
             return;
         }
-        let Judgement { invalid, crossed, data } = judgement;
+        let Judgement { invalid, crossed, note, data } = judgement;
+        self.note = note;
         if let Some(invalid) = invalid {
             self.blame(cause::outcome(Reason::InvalidSpec, invalid));
         }
