@@ -142,7 +142,9 @@ impl Verdict {
         let faults = self.merged.faults();
         let view = self.merged.view(around.duration_ns);
         let mut judgement = Judgement::default();
-        if let Some((terms, settings)) = self.terms.as_ref().filter(|_| has_run) {
+        // Of nothing at all k6 gives no summary.
+        let is_shown = has_run && !view.metrics.is_empty();
+        if let Some((terms, settings)) = self.terms.as_ref().filter(|_| is_shown) {
             let setup_data = around.setup_data.and_then(|data| serde_json::from_slice(data).ok());
             let legacy = data::write(&view, settings, setup_data.as_ref());
             let given = self.given(around, &view).unwrap_or_else(|| legacy.clone());

@@ -77,6 +77,8 @@ pub struct Rally {
     pub(super) bundle_wanted: BTreeMap<SessionId, u64>,
     pub(super) setup_data: Option<SetupData>,
     pub(super) setup_asked: Option<u32>,
+    /// `setup()` has answered that it failed.
+    pub(super) setup_failed: bool,
     /// When the call into the script that runs now was asked for.
     pub(super) call_began_ms: i64,
     /// What `setup()` and `teardown()` took.
@@ -121,6 +123,7 @@ impl Rally {
             bundle_wanted: BTreeMap::new(),
             setup_data: None,
             setup_asked: None,
+            setup_failed: false,
             call_began_ms: now_ms,
             calls_took_ms: 0,
             cause: None,

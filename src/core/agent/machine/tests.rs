@@ -686,3 +686,14 @@ fn handle_summary_runs_once_after_k6_has_gone_and_is_answered_as_often_as_asked(
     assert!(matches!(&answer[..], [Action::Send(ToAggregator::Summary(o))] if o.ok), "{answer:?}");
     assert_eq!(life.says(ask()), answer);
 }
+
+#[test]
+fn a_test_that_aborts_itself_in_a_call_ends_as_one_k6_would() {
+    let mut life = Life::ready();
+    life.says(run_setup());
+    let text = "test aborted: enough at setup (file:///t.js:4:53(6))";
+    let answer = life.says(Input::SetupRan(Err(text.to_owned())));
+    let [Action::Send(ToAggregator::Setup(outcome))] = &answer[..] else { panic!("{answer:?}") };
+    let failure = outcome.failure.as_ref().unwrap();
+    assert_eq!((failure.reason.as_str(), failure.exit_code), ("Aborted", Some(108)));
+}
