@@ -72,7 +72,7 @@ fn version() -> Input {
 }
 
 fn status(stage: Stage) -> Input {
-    Input::Status(Some(Status { stage, vus: 3 }))
+    Input::Status(Some(Status { stage, vus: 3, vus_max: 4 }))
 }
 
 fn start() -> Input {
