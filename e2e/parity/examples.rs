@@ -36,12 +36,13 @@ const NEEDS: &[(&str, &str)] = &[
     ("K6_SECRET_SOURCE_URL", "needs its own server of secrets"),
     ("k6/ws\"", "needs a WebSocket server"),
     ("k6/websockets", "needs a WebSocket server"),
-    ("while (true)", "never ends, as its authors intend"),
 ];
 
 /// Examples left out by their names.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("enhanced/user.ts", "is no script but a module of another example"),
+    ("es6sample.js", "chance decides its threshold"),
+    ("malicious.js", "never ends, as its authors intend"),
     ("pantheon", "thinks for half a minute between pages, several times in each iteration"),
     ("source_map/issue_1804/imported.js", "is no script but a module of another example"),
 ];
@@ -50,11 +51,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
 const FREE: &[(&str, &[&str])] = &[
     ("custom_metrics.js", &["my_gauge", "my_trend"]),
     ("enhanced/abort.ts", &["iterations"]),
-    ("es6sample.js", &["my_rate", "checks", "vus", "duration"]),
     ("tagging.js", &["my_trend"]),
     (
         "thresholds_readme_example.js",
-        &["check_failure_rate", "checks", "http_req_failed", "http_reqs", "iterations", "vus"],
+        &["check_failure_rate", "checks", "http_req_failed", "http_reqs", "iterations"],
     ),
 ];
 
@@ -117,7 +117,8 @@ fn take(found: &mut Examples, work: &Path, path: &Path, config: &Path) {
         let found = list.iter().find(|(known, _)| *known == name);
         found.into_iter().flat_map(|(_, metrics)| metrics.iter()).map(|metric| (*metric).to_owned())
     };
-    let everywhere = ["data_received", "data_sent"].map(str::to_owned);
+    // How long an iteration takes is no one's choice, so neither is how many VUs are left at a second's end.
+    let everywhere = ["data_received", "data_sent", "vus"].map(str::to_owned);
     let head = Head {
         args,
         exit: EXITS.iter().find(|(known, _)| *known == name).map_or(0, |(_, exit)| *exit),
