@@ -40,7 +40,8 @@ demo: ## Run a sample with 4 k6 instances here, into a local Timestream stand-in
 
 .PHONY: unit
 unit: prepare ## Run units, properties and simulations, and the stand-in's own checks
-	WEIR_K6=$$(e2e/tools/get k6) cargo test --locked --workspace --lib --bins --features weir/e2e
+	WEIR_K6=$$(e2e/tools/get k6) WEIR_K6_V1=$$(e2e/tools/get k6-v1) \
+	cargo test --locked --workspace --lib --bins --features weir/e2e
 	cargo build --locked --package weir-standin
 	WEIR_STANDIN=target/debug/weir-standin e2e/standin/checks/run
 
@@ -80,7 +81,7 @@ test: ## Run everything: units, simulations, and the end-to-end tests on a clust
 lint: prepare ## Check format, lints, shell scripts and charts
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets --features e2e -- -D warnings
-	shellcheck -x .ci/run e2e/prepare e2e/demo e2e/deploy e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base
+	shellcheck -x .ci/run e2e/prepare e2e/demo e2e/deploy e2e/deploy-peer e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base e2e/images/load-peer
 	$(HELM) lint charts/weir charts/weir-crds
 
 .PHONY: bench
@@ -88,8 +89,10 @@ bench: ## Run the benchmarks of the core
 	cargo bench --locked
 
 .PHONY: bench-cluster
-bench-cluster: deploy ## Time 20 runs on the cluster from apply to Complete, and the start skew
-	KUBECONFIG=$$(e2e/cluster/up) e2e/bench-cluster
+bench-cluster: deploy ## Time 20 runs on the cluster from apply to the end, and the start skew, beside k6-operator's
+	e2e/images/load-peer
+	KUBECONFIG=$$(e2e/cluster/up) e2e/deploy-peer
+	KUBECONFIG=$$(e2e/cluster/up) PEER_INITIALIZER_IMAGE=localhost/k6-shell:1 e2e/bench-cluster
 
 .PHONY: bench-operator
 bench-operator: deploy ## Print the operator's memory with 1,000 LoadTestRuns in the cluster

@@ -16,3 +16,4 @@ mod happy_path;
 mod harness;
 mod scope;
 mod sources;
+mod verdict;

@@ -30,8 +30,8 @@ use weir::{
         PROTOCOL,
         result::RunResult,
         session::{
-            AgentPhase, Frame, Hello, OutputCounts, Report, Requirements, Series, ToAggregator,
-            to_agent::Message as Down, to_aggregator::Message as Up,
+            AgentPhase, Frame, Hello, Ledger, OutputCounts, Report, Requirements, Series,
+            ToAggregator, to_agent::Message as Down, to_aggregator::Message as Up,
         },
     },
 };
@@ -246,14 +246,24 @@ async fn agent(dialer: Dialer, instance_id: u32, frames: Vec<Frame>) {
                 report.phase = AgentPhase::Ended.into();
             }
             Down::Stop(_) => report.phase = report.phase.max(AgentPhase::Ended.into()),
-            Down::Finish(_) => report.phase = AgentPhase::Finished.into(),
+            Down::Finish(_) => {
+                report.phase = AgentPhase::Finished.into();
+                let last = Ledger { seq: 1, parts: 1, last: true, ..Ledger::default() };
+                end.tx.send(ToAggregator { message: Some(Up::Ledger(last)) }).await.unwrap();
+            }
             Down::Ack(ack) => {
                 report.acked += sizes[&ack.seq];
                 add(&mut report.outputs, ack.outputs);
             }
             Down::Goodbye(_) => return,
             Down::Refused(refused) => panic!("refused: {}", refused.message),
-            Down::Welcome(_) | Down::RunSetup(_) | Down::SetupData(_) | Down::RunTeardown(_) => {}
+            Down::Welcome(_)
+            | Down::RunSetup(_)
+            | Down::SetupData(_)
+            | Down::RunTeardown(_)
+            | Down::RunSummary(_)
+            | Down::Bundle(_)
+            | Down::SendBundle(_) => {}
         }
         let report = Up::Report(report.clone());
         drop(end.tx.send(ToAggregator { message: Some(report) }).await);

@@ -124,23 +124,21 @@ impl K6 {
         let archive = tokio::fs::read(bundle).await.map_err(|e| failed("read the bundle", &e))?;
         let data = serde_json::from_slice(data).map_err(|e| failed("read its data", &e))?;
         let (wrapped, answer) = (dir.join("summary.tar"), dir.join("summary.json"));
-        let wrapper = wrapper::wrap(&archive, &data, &answer.to_string_lossy())
+        let bytes = wrapper::wrap(&archive, &data, &answer.to_string_lossy())
             .map_err(|e| failed("wrap the script", &e))?;
-        tokio::fs::write(&wrapped, wrapper).await.map_err(|e| failed("write its archive", &e))?;
+        tokio::fs::write(&wrapped, bytes).await.map_err(|e| failed("write its archive", &e))?;
         let argv = wrapper::argv(user, version, &wrapped.to_string_lossy());
-        let output = self.output(argv, []).await.map_err(|error| self.missing(&error))?;
+        let output = self
+            .output(argv, wrapper::environment())
+            .await
+            .map_err(|error| self.missing(&error))?;
         drop(tokio::io::stderr().write_all(&output.stderr).await);
-        match tokio::fs::read(&answer).await {
-            Ok(answer) => Ok(answer.into()),
-            Err(_) => {
-                let exit = exit(output.status, &output.stderr);
-                let why = exit.error.clone().unwrap_or_default();
-                Err(format!(
-                    "handleSummary() did not end: k6 ended with {}; {why}",
-                    exit.describe()
-                ))
-            }
+        if let Ok(answer) = tokio::fs::read(&answer).await {
+            return Ok(answer.into());
         }
+        let exit = exit(output.status, &output.stderr);
+        let why = exit.error.clone().unwrap_or_default();
+        Err(format!("handleSummary() did not end: k6 ended with {}; {why}", exit.describe()))
     }
 
     /// What k6 prints to its standard output.

@@ -104,6 +104,7 @@ pub async fn run(
     engine.result()
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 struct Engine {
     rally: Rally,
     pipeline: Pipeline,
@@ -363,48 +364,6 @@ impl Engine {
         let pause_ms = due.map_or(i64::MAX, |due_ms| due_ms.saturating_sub(clock::unix_ms()));
         Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0)).min(TICK)
     }
-
-    /// Publishes what has changed, at once when the stage has, else now and then.
-    fn publish(&mut self) {
-        let is_new_stage = self.published_stage != Some(self.rally.stage_count());
-        if is_new_stage || self.now_ms >= self.publish_after_ms {
-            self.tell_troubles();
-            self.publish_now();
-        }
-    }
-
-    fn publish_now(&mut self) {
-        self.published_stage = Some(self.rally.stage_count());
-        self.publish_after_ms = self.now_ms.saturating_add(PUBLISH_INTERVAL_MS);
-        self.pipeline.lanes().iter().for_each(|lane| self.meters.set_lane(lane));
-        self.meters.set_sessions(self.sessions.len());
-        let result = self.result();
-        self.publish.send_if_modified(|last| {
-            let is_new = *last != result;
-            if is_new {
-                *last = result;
-            }
-            is_new
-        });
-    }
-
-    fn tell_troubles(&mut self) {
-        let mut changed = Vec::new();
-        for (at, lane) in self.pipeline.lanes().iter().enumerate() {
-            let told = self.troubles.get(&at).map_or("", String::as_str);
-            if told != lane.last_failure() {
-                changed.push((at, lane.last_failure().to_owned()));
-            }
-        }
-        for (at, trouble) in changed {
-            if !trouble.is_empty() && self.now_ms >= self.warn_after_ms {
-                self.warn_after_ms = self.now_ms.saturating_add(WARN_INTERVAL_MS);
-                tracing::warn!(output = at, trouble, "writes fail, and are tried again");
-            }
-            self.troubles.insert(at, trouble.clone());
-            self.rally.handle(Input::OutputTrouble(at, trouble), self.now_ms);
-        }
-    }
 }
 
 /// A number for jitter: the standard library's hash seeds are random, and no two are alike.
@@ -413,6 +372,7 @@ fn random() -> u64 {
 }
 
 mod judging;
+mod publishing;
 
 #[cfg(test)]
 mod tests;

@@ -139,15 +139,14 @@ pub fn timeless(archive: &[u8]) -> io::Result<Vec<u8>> {
         let mut header = entry.header().clone();
         header.set_mtime(0);
         let path = entry.path()?.into_owned();
-        match entry.link_name()?.map(std::borrow::Cow::into_owned) {
-            Some(link) => builder.append_link(&mut header, path, link)?,
-            None => {
-                let mut data = Vec::new();
-                entry.read_to_end(&mut data)?;
-                header.set_size(data.len() as u64);
-                builder.append_data(&mut header, path, data.as_slice())?;
-            }
+        if let Some(link) = entry.link_name()?.map(std::borrow::Cow::into_owned) {
+            builder.append_link(&mut header, path, link)?;
+            continue;
         }
+        let mut data = Vec::new();
+        entry.read_to_end(&mut data)?;
+        header.set_size(data.len() as u64);
+        builder.append_data(&mut header, path, data.as_slice())?;
     }
     builder.into_inner()
 }
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     fn bundle(size: usize) -> Bundle {
-        let bytes = (0..size).map(|at| (at % 251) as u8).collect();
+        let bytes = (0..=250_u8).cycle().take(size).collect();
         Bundle::new(bytes, b"{}".to_vec()).unwrap()
     }
 

@@ -33,6 +33,8 @@ pub struct Judgement {
     pub invalid: Option<String>,
     /// Thresholds that are crossed.
     pub crossed: Option<String>,
+    /// What a person should know of a verdict that holds all the same.
+    pub note: Option<String>,
     /// What the script's `handleSummary()` is to be given, when it is to be run.
     pub data: Option<Bytes>,
 }
@@ -140,7 +142,9 @@ impl Verdict {
         let faults = self.merged.faults();
         let view = self.merged.view(around.duration_ns);
         let mut judgement = Judgement::default();
-        if let Some((terms, settings)) = self.terms.as_ref().filter(|_| has_run) {
+        // Of nothing at all k6 gives no summary.
+        let is_shown = has_run && !view.metrics.is_empty();
+        if let Some((terms, settings)) = self.terms.as_ref().filter(|_| is_shown) {
             let setup_data = around.setup_data.and_then(|data| serde_json::from_slice(data).ok());
             let legacy = data::write(&view, settings, setup_data.as_ref());
             let given = self.given(around, &view).unwrap_or_else(|| legacy.clone());
@@ -150,6 +154,7 @@ impl Verdict {
             self.view = Some(view);
         }
         if has_run {
+            judgement.note = self.note();
             judgement.crossed = crossed(self.evaluated.iter().filter(|judged| !judged.passed))
                 .map(|metrics| format!("thresholds on metrics {metrics} have been crossed"));
             judgement.invalid = faults.first().map(|fault| {
@@ -161,6 +166,22 @@ impl Verdict {
             });
         }
         judgement
+    }
+
+    fn note(&self) -> Option<String> {
+        let mut notes = Vec::new();
+        let unseen: Vec<&str> = self.merged.unseen().into_iter().take(NAMED_MAX).collect();
+        if !unseen.is_empty() {
+            let names = unseen.join(", ");
+            notes.push(format!("no sample of '{names}', which has thresholds: is it misspelt?"));
+        }
+        let overflowed = self.merged.overflowed();
+        if overflowed > 0 {
+            notes.push(format!(
+                "{overflowed} times there was no room for another metric, group or check: the summary lacks them"
+            ));
+        }
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     /// What k6 would write, with what `handleSummary()` answered where it was run.
@@ -191,6 +212,8 @@ impl Verdict {
                 Some(machine) => export::write_machine(&machine),
                 None => export::write(data),
             };
+            // As in k6, it takes the place of a file of the same name.
+            files.retain(|(name, _)| name != path);
             files.push((path.clone(), text.into()));
         }
         artifacts.files = files;
@@ -230,3 +253,6 @@ fn crossed<'a>(thresholds: impl Iterator<Item = &'a Evaluated>) -> Option<String
     }
     Some(text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agent::{Exit, Settings, run, settings::SPOOL_BYTES_MAX},
     core::plan::RunRef,
+    core::verdict::Verdict,
     io::{
         link::{AggregatorEnd, Dialer},
         telemetry,
@@ -62,6 +63,9 @@ pub(super) struct Rig {
     pub(super) phases: Vec<AgentPhase>,
     pub(super) frames: BTreeMap<u64, Frame>,
     pub(super) frames_received: usize,
+    pub(super) summaries: Vec<Outcome>,
+    /// What the aggregator would know of the samples.
+    pub(super) verdict: Verdict,
     pub(super) bundles: Vec<BundlePart>,
     pub(super) parts_wanted: Vec<u64>,
     pub(super) setups: Vec<Outcome>,
@@ -81,6 +85,7 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
         k6: k6(),
         work_dir: dir.join("work"),
         script: path.to_string_lossy().into_owned(),
+        thresholds: BTreeMap::new(),
         tags: BTreeMap::new(),
         args: vec!["--no-usage-report".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::new(),
@@ -115,6 +120,8 @@ impl Rig {
             phases: Vec::new(),
             frames: BTreeMap::new(),
             frames_received: 0,
+            summaries: Vec::new(),
+            verdict: Verdict::default(),
             bundles: Vec::new(),
             parts_wanted: Vec::new(),
             setups: Vec::new(),
@@ -178,6 +185,11 @@ impl Rig {
                     assert_eq!(before, self.frames[&seq], "a frame sent again is the same frame");
                 }
             }
+            Message::Ledger(ledger) => {
+                self.verdict.take(1, 1, ledger).unwrap();
+            }
+            Message::Terms(terms) => self.verdict.learn(terms),
+            Message::Summary(outcome) => self.summaries.push(outcome),
             Message::Bundle(part) => self.bundles.push(part),
             Message::WantBundle(wanted) => self.parts_wanted.push(wanted.offset),
             Message::Setup(outcome) => self.setups.push(outcome),

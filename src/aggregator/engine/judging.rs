@@ -43,7 +43,7 @@ impl Engine {
     }
 
     pub(super) fn on_summary(&mut self, session: SessionId, answer: Outcome) {
-        if self.rally.awaits_summary_of(session) {
+        if self.rally.wants_summary_of(session) {
             self.summary_answer = Some(answer);
             self.tell(Input::SummaryAnswered(session));
         }

@@ -25,8 +25,8 @@ use crate::{
         PROTOCOL,
         result::Stage,
         session::{
-            AgentPhase, Hello, Outcome as Answer, OutputCounts, Report, Requirements, Series,
-            ToAggregator, to_agent::Message as Down, to_aggregator::Message as Up,
+            AgentPhase, Hello, Ledger, Outcome as Answer, OutputCounts, Report, Requirements,
+            Series, ToAggregator, to_agent::Message as Down, to_aggregator::Message as Up,
         },
     },
 };
@@ -127,6 +127,8 @@ fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Se
         outputs: vec![OpenOutput { lane, output: store.clone() }],
         former,
         on_shutdown: OnShutdown::StopTheRun,
+        stdout_tty: false,
+        stderr_tty: false,
         awaits_publication: false,
         meters: Arc::new(Meters::default()),
     }
@@ -311,6 +313,8 @@ impl FakeAgent {
             Down::Finish(_) => {
                 self.report.phase = AgentPhase::Finished.into();
                 self.report.k6_exit_code = Some(0);
+                let last = Ledger { seq: 1, parts: 1, last: true, ..Ledger::default() };
+                return vec![Up::Ledger(last), Up::Report(self.report.clone())];
             }
             Down::Ack(ack) => {
                 if self.unacked.remove(&ack.seq).is_some() {
@@ -323,6 +327,7 @@ impl FakeAgent {
             | Down::Refused(_)
             | Down::Goodbye(_)
             | Down::Bundle(_)
+            | Down::RunSummary(_)
             | Down::SendBundle(_) => {}
         }
         vec![Up::Report(self.report.clone())]

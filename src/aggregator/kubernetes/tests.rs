@@ -86,7 +86,7 @@ async fn an_outcome_is_published_however_often_it_fails_and_then_told() {
     let (client, server) = api_server(vec![failure(500), failure(409)]).await;
     let (control, mut told) = mpsc::channel(4);
     let (results_tx, results) = watch::channel(result(Stage::Over, true));
-    assert!(publish(client, run(), results, control).await);
+    assert!(publish(client, run(), results, control, false).await);
     assert_eq!(told.recv().await, Some(Control::Published));
     drop(results_tx);
     let calls = server.lock().unwrap().calls.clone();
@@ -105,7 +105,7 @@ async fn every_stage_is_published_and_an_engine_that_is_gone_ends_it() {
     let (client, server) = api_server(vec![]).await;
     let (control, _told) = mpsc::channel(4);
     let (results_tx, results) = watch::channel(result(Stage::Gathering, false));
-    let publisher = tokio::spawn(publish(client, run(), results, control));
+    let publisher = tokio::spawn(publish(client, run(), results, control, false));
     for (count, stage) in [(1, Stage::Running), (2, Stage::Draining)] {
         while server.lock().unwrap().calls.len() < count {
             tokio::time::sleep(Duration::from_millis(5)).await;

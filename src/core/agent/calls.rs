@@ -102,8 +102,8 @@ impl Machine {
                 failed(Reason::Stopped, "the run was stopped during setup()".to_owned(), None)
             }
             Err(text) => {
-                let code = if text.contains("timed out") { 100 } else { 107 };
-                failed(Reason::SetupFailed, format!("setup() failed: {text}"), Some(code))
+                let (reason, code) = ending(&text, Reason::SetupFailed, 100);
+                failed(reason, format!("setup() failed: {text}"), Some(code))
             }
         };
         self.setup = Call::Done(outcome.clone());
@@ -132,8 +132,8 @@ impl Machine {
         let outcome = match result {
             Ok(()) => Outcome { ok: true, data: None, failure: None },
             Err(text) => {
-                let code = if text.contains("timed out") { 101 } else { 107 };
-                failed(Reason::TeardownFailed, format!("teardown() failed: {text}"), Some(code))
+                let (reason, code) = ending(&text, Reason::TeardownFailed, 101);
+                failed(reason, format!("teardown() failed: {text}"), Some(code))
             }
         };
         self.teardown = Call::Done(outcome.clone());
@@ -203,6 +203,14 @@ impl Machine {
         self.on_setup_ran(Err(text.clone()));
         self.on_teardown_ran(Err(text));
     }
+}
+
+/// What k6's error of a call means for the run, and the code that one k6 would end with.
+fn ending(text: &str, otherwise: Reason, timed_out: i32) -> (Reason, i32) {
+    if text.contains("test aborted: ") {
+        return (Reason::Aborted, 108);
+    }
+    (otherwise, if text.contains("timed out") { timed_out } else { 107 })
 }
 
 fn failed(reason: Reason, text: String, exit_code: Option<i32>) -> Outcome {

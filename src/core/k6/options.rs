@@ -14,6 +14,7 @@ const SUMMARY_TIMEOUT_MS: u64 = 120_000;
 
 /// What Weir must know of a script's consolidated options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "wishes that do not exclude each other")]
 pub struct Options {
     /// VUs of the whole test.
     pub max_vus: u64,

@@ -47,12 +47,10 @@ impl Cell {
                 self.below += 1;
             }
             Some(Ordering::Equal) => self.equal += 1,
-            Some(Ordering::Greater) => {
-                if self.above() == 1 || value < self.lowest_above {
-                    self.lowest_above = value;
-                }
+            Some(Ordering::Greater) if self.above() == 1 || value < self.lowest_above => {
+                self.lowest_above = value;
             }
-            None => {}
+            Some(Ordering::Greater) | None => {}
         }
     }
 

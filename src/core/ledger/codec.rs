@@ -29,7 +29,7 @@ const LIST_MAX: usize = 1024;
 pub enum Detail {
     /// What thresholds and progress need.
     Verdict,
-    /// All that the summary needs as well: sketches, and what is kept by group and by scenario.
+    /// All that the summary needs as well: sketches, groups and checks, and what is kept by group and by scenario.
     Summary,
 }
 
@@ -65,8 +65,8 @@ impl Ledger {
                 messages.fit(sink.encoded_len()).sinks.push(sink);
             }
         }
-        for (key, tally) in &self.tallies {
-            if detail == Detail::Summary || key.part == Part::Run {
+        if detail == Detail::Summary {
+            for (key, tally) in &self.tallies {
                 let tally = encode_tally(key, tally);
                 messages.fit(tally.encoded_len()).tallies.push(tally);
             }

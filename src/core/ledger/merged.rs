@@ -6,6 +6,7 @@ use super::{
     builtin::builtin,
     cell::Cell,
     codec::{self, NoLedger, Received},
+    expression::Expression,
     sink::{SinkKey, Tally, TallyKey},
     sketch::Sketch,
     stats::Stats,
@@ -38,8 +39,8 @@ pub(super) struct Known {
     pub(super) contains: Contains,
     pub(super) observed: bool,
     pub(super) thresholds: Vec<Threshold>,
-    /// Of all instances.
-    pub(super) sketch: Sketch,
+    /// Of all instances, where a threshold needs it at any moment.
+    pub(super) sketch: Option<Sketch>,
 }
 
 /// What is held of an instance.
@@ -109,7 +110,7 @@ impl Merged {
         if instance.born_unix_ns != born_unix_ns {
             for held in std::mem::take(instance).held {
                 if let Some(known) = self.known.get_mut(index(held.sink)) {
-                    known.sketch.remove_encoded(&held.sketch);
+                    known.exchange(&held.sketch, &[]);
                 }
             }
             instance.born_unix_ns = born_unix_ns;
@@ -121,9 +122,7 @@ impl Merged {
                 (held.seq, held.stats, held.cells) = (message.seq, stats, cells);
             }
             if let Some(sketch) = sketch.filter(|_| message.seq >= held.sketch_seq) {
-                known.sketch.remove_encoded(&held.sketch);
-                // What was checked is a sketch.
-                known.sketch.add_encoded(&sketch).unwrap_or_default();
+                known.exchange(&held.sketch, &sketch);
                 (held.sketch_seq, held.sketch) = (message.seq, sketch);
             }
         }
@@ -146,6 +145,20 @@ impl Merged {
             }
         }
         Ok(())
+    }
+
+    /// The sketch of a sink over all instances.
+    pub(super) fn sketch(&self, sink: u32) -> Sketch {
+        if let Some(Known { sketch: Some(sketch), .. }) = self.known.get(index(sink)) {
+            return sketch.clone();
+        }
+        let mut sketch = Sketch::default();
+        for instance in self.instances.values() {
+            if let Ok(at) = instance.held.binary_search_by_key(&sink, |held| held.sink) {
+                sketch.add_encoded(instance.held.get(at).map_or(&[], |held| &held.sketch));
+            }
+        }
+        sketch
     }
 
     /// Whether the last snapshot of an instance is there whole.
@@ -174,26 +187,30 @@ impl Merged {
     fn know(&mut self, received: Received) -> Result<Taken, NoLedger> {
         let Received { key, parent, kind, contains, observed, stats, thresholds, sketch } =
             received;
-        let at = match self.by_key.get(&key) {
-            Some(at) => *at,
-            None => {
-                if self.known.len() >= KNOWN_MAX {
-                    return Err(NoLedger("more metrics than one run has"));
-                }
-                let at = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-                self.by_key.insert(key.clone(), at);
-                let metric = parent.as_ref().map_or(&key.name, |(metric, _)| metric);
-                self.known.push(Known {
-                    kind: builtin(metric).map(|(kind, _)| kind),
-                    key,
-                    parent,
-                    contains,
-                    observed: false,
-                    thresholds: Vec::new(),
-                    sketch: Sketch::default(),
-                });
-                at
+        let is_percentile = |spec: &ThresholdSpec| {
+            let expression = Expression::parse(&spec.source);
+            expression.is_ok_and(|expression| expression.aggregation.share().is_some())
+        };
+        let at = if let Some(at) = self.by_key.get(&key) {
+            *at
+        } else {
+            if self.known.len() >= KNOWN_MAX {
+                return Err(NoLedger("more metrics than one run has"));
             }
+            let at = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+            self.by_key.insert(key.clone(), at);
+            let metric = parent.as_ref().map_or(&key.name, |(metric, _)| metric);
+            let is_judged = thresholds.iter().any(|(spec, _)| is_percentile(spec));
+            self.known.push(Known {
+                kind: builtin(metric).map(|(kind, _)| kind),
+                key,
+                parent,
+                contains,
+                observed: false,
+                thresholds: Vec::new(),
+                sketch: is_judged.then(Sketch::default),
+            });
+            at
         };
         let Some(known) = self.known.get_mut(index(at)) else {
             return Err(NoLedger("more metrics than one run has"));
@@ -224,6 +241,14 @@ impl Merged {
 type Taken = (u32, Stats, Box<[Option<Cell>]>, Option<Box<[u8]>>);
 
 impl Known {
+    /// Takes the sketch of an instance for the one that it had before.
+    fn exchange(&mut self, before: &[u8], after: &[u8]) {
+        if let Some(sketch) = &mut self.sketch {
+            sketch.remove_encoded(before);
+            sketch.add_encoded(after);
+        }
+    }
+
     /// Cells in the order of the thresholds, which may become more.
     fn align(
         &mut self,
@@ -239,15 +264,14 @@ impl Known {
         for (spec, cell) in received {
             let known = self.thresholds.iter().enumerate();
             let mut free = known.filter(|(at, known)| known.spec == spec && !used.contains(at));
-            let at = match free.next() {
-                Some((at, _)) => at,
-                None => {
-                    let threshold = Threshold::new(&self.key.name, self.metric(), &spec)
-                        .map_err(|_| NoLedger("a threshold that is none"))?;
-                    self.thresholds.push(threshold);
-                    cells.push(None);
-                    cells.len() - 1
-                }
+            let at = if let Some((at, _)) = free.next() {
+                at
+            } else {
+                let threshold = Threshold::new(&self.key.name, self.metric(), &spec)
+                    .map_err(|_| NoLedger("a threshold that is none"))?;
+                self.thresholds.push(threshold);
+                cells.push(None);
+                cells.len() - 1
             };
             used.insert(at);
             if let Some(slot) = cells.get_mut(at) {
@@ -284,4 +308,5 @@ pub(super) fn index(at: u32) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "halves and whole numbers add up exactly")]
 mod tests;

@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod cell;
 pub mod codec;
 pub mod expression;
+#[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
 pub mod ledger;
 pub mod merged;
 pub mod name;
@@ -21,4 +22,11 @@ pub mod verdict;
 pub mod view;
 
 #[cfg(test)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::float_cmp,
+    reason = "plain arithmetic on small numbers is what the ledger is held against"
+)]
 mod tests;

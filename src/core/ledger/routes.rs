@@ -28,17 +28,20 @@ struct Slot {
 }
 
 impl Routes {
-    /// The route of a series.
-    pub fn find(&self, key: &[u8]) -> Option<&Route> {
+    /// Where the route of a series stands, if it is kept.
+    pub fn find(&self, key: &[u8]) -> Option<usize> {
         let hash = hash(key);
-        places(hash)
-            .filter_map(|at| self.slots.get(at))
-            .find(|slot| slot.hash == hash && slot.key == key)
-            .map(|slot| &slot.route)
+        let is_own = |slot: &Slot| slot.hash == hash && slot.key == key;
+        places(hash).find(|at| self.slots.get(*at).is_some_and(is_own))
     }
 
-    /// Keeps the route of a series that was not found.
-    pub fn keep(&mut self, key: &[u8], route: &Route) {
+    /// A route by where it stands.
+    pub fn get(&self, at: usize) -> Option<&Route> {
+        self.slots.get(at).map(|slot| &slot.route)
+    }
+
+    /// Keeps the route of a series that was not found; answers where it stands.
+    pub fn keep(&mut self, key: &[u8], route: &Route) -> usize {
         if self.slots.is_empty() {
             self.slots = vec![Slot::default(); ROUTES];
         }
@@ -46,18 +49,16 @@ impl Routes {
         let free = places(hash).find(|at| self.slots.get(*at).is_some_and(|s| s.key.is_empty()));
         // One of two, by a bit that did not choose them.
         let usual = if hash >> 63 == 0 { places(hash).next() } else { places(hash).last() };
-        let Some(slot) = free.or(usual).and_then(|at| self.slots.get_mut(at)) else { return };
+        let at = free.or(usual).unwrap_or(0);
         self.displaced += u64::from(free.is_none());
-        slot.hash = hash;
-        slot.key.clear();
-        slot.key.extend_from_slice(key);
-        slot.route.sinks.clone_from(&route.sinks);
-        slot.route.tallies.clone_from(&route.tallies);
-    }
-
-    /// Forgets all routes: what series feed has changed.
-    pub fn clear(&mut self) {
-        self.slots.clear();
+        if let Some(slot) = self.slots.get_mut(at) {
+            slot.hash = hash;
+            slot.key.clear();
+            slot.key.extend_from_slice(key);
+            slot.route.sinks.clone_from(&route.sinks);
+            slot.route.tallies.clone_from(&route.tallies);
+        }
+        at
     }
 
     /// Routes that had to go for others: each costs a look-up when its series comes again.
@@ -96,17 +97,20 @@ mod tests {
         Route { sinks: vec![n, n + 1], tallies: vec![n] }
     }
 
+    fn found(routes: &Routes, key: &[u8]) -> Option<Route> {
+        routes.get(routes.find(key)?).cloned()
+    }
+
     #[test]
     fn a_route_is_found_by_its_key_only() {
         let mut routes = Routes::default();
-        assert_eq!(routes.find(b"a"), None);
+        assert_eq!(found(&routes, b"a"), None);
         routes.keep(b"a", &route(1));
-        routes.keep(b"abcdefghi", &route(2));
-        assert_eq!(routes.find(b"a"), Some(&route(1)));
-        assert_eq!(routes.find(b"abcdefghi"), Some(&route(2)));
-        assert_eq!(routes.find(b"b"), None);
-        routes.clear();
-        assert_eq!(routes.find(b"a"), None);
+        let at = routes.keep(b"abcdefghi", &route(2));
+        assert_eq!(routes.get(at), Some(&route(2)));
+        assert_eq!(found(&routes, b"a"), Some(route(1)));
+        assert_eq!(found(&routes, b"abcdefghi"), Some(route(2)));
+        assert_eq!(found(&routes, b"b"), None);
     }
 
     #[test]
@@ -115,12 +119,13 @@ mod tests {
         let series = u32::try_from(ROUTES * 4).unwrap();
         for n in 0..series {
             routes.keep(&n.to_le_bytes(), &route(n));
-            assert_eq!(routes.find(&n.to_le_bytes()), Some(&route(n)), "the last is always there");
+            assert_eq!(
+                found(&routes, &n.to_le_bytes()),
+                Some(route(n)),
+                "the last is always there"
+            );
         }
-        let kept = (0..series).filter(|n| match routes.find(&n.to_le_bytes()) {
-            Some(found) => *found == route(*n),
-            None => false,
-        });
+        let kept = (0..series).filter(|n| found(&routes, &n.to_le_bytes()) == Some(route(*n)));
         let kept = u64::try_from(kept.count()).unwrap();
         assert!(kept > u64::try_from(ROUTES).unwrap() * 3 / 4, "{kept} of {ROUTES}");
         assert_eq!(kept + routes.displaced(), u64::from(series));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::{
     merged::{Known, Merged},
     sink::{Part, Tally, TallyKey},
-    verdict::{Total, compare, per_second},
+    sketch::Sketch,
+    verdict::{Total, compare, kind_of, per_second},
     view::{Check, Group, Judged, Kind, Metric, Trend, Values, View},
 };
 
@@ -15,11 +16,13 @@ impl Merged {
         let totals = self.totals(|_| true);
         let kinds = self.kinds();
         let mut view = View { duration_ns, ..View::default() };
-        for (known, total) in self.known.iter().zip(&totals) {
+        for ((sink, known), total) in (0..).zip(&self.known).zip(&totals) {
             if total.stats.count == 0 && !known.observed {
                 continue;
             }
-            let metric = metric(known, self.kind(&kinds, known), total, duration_ns);
+            let kind = kind_of(&kinds, known);
+            let sketch = if kind == Kind::Trend { self.sketch(sink) } else { Sketch::default() };
+            let metric = metric(known, kind, total, sketch, duration_ns);
             let (group, name) = (known.key.group.clone(), known.key.name.clone());
             let metrics = match &known.key.part {
                 Part::Run => &mut view.metrics,
@@ -77,17 +80,15 @@ impl Merged {
 }
 
 fn group<'a>(groups: &'a mut Vec<Group>, path: &str) -> &'a mut Group {
-    let at = match groups.iter().position(|group| group.path == path) {
-        Some(at) => at,
-        None => {
-            groups.push(Group { path: path.to_owned(), checks: Vec::new() });
-            groups.len() - 1
-        }
-    };
+    let known = groups.iter().position(|group| group.path == path);
+    let at = known.unwrap_or_else(|| {
+        groups.push(Group { path: path.to_owned(), checks: Vec::new() });
+        groups.len() - 1
+    });
     &mut groups[at]
 }
 
-fn metric(known: &Known, kind: Kind, total: &Total, duration_ns: i64) -> Metric {
+fn metric(known: &Known, kind: Kind, total: &Total, sketch: Sketch, duration_ns: i64) -> Metric {
     let stats = total.stats;
     let mut exact = Vec::new();
     let judge = |(at, threshold)| {
@@ -112,7 +113,7 @@ fn metric(known: &Known, kind: Kind, total: &Total, duration_ns: i64) -> Metric 
         }
         Kind::Gauge => Values::Gauge { value: stats.last, min: stats.min, max: stats.max },
         Kind::Rate => Values::Rate { trues: stats.trues, total: stats.count },
-        Kind::Trend => Values::Trend(Trend::new(stats, known.sketch.clone(), exact)),
+        Kind::Trend => Values::Trend(Trend::new(stats, sketch, exact)),
     };
     Metric { kind, contains: known.contains, values, thresholds, parent: known.parent.clone() }
 }

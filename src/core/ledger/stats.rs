@@ -138,7 +138,9 @@ mod tests {
     fn the_last_value_is_the_last_by_time_and_then_by_order() {
         let seen = |samples: &[(i64, f64)]| {
             let mut stats = Stats::default();
-            samples.iter().for_each(|(time_ns, value)| stats.add(*time_ns, *value));
+            for (time_ns, value) in samples {
+                stats.add(*time_ns, *value);
+            }
             stats
         };
         let (one, two) = (seen(&[(5, 1.0), (3, 9.0)]), seen(&[(5, 2.0), (4, -3.0)]));

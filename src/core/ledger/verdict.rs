@@ -50,7 +50,7 @@ impl Merged {
         let mut evaluated = Vec::new();
         for (known, total) in self.judged(&totals) {
             let judged = last || total.stats.count > 0;
-            let kind = self.kind(&kinds, known);
+            let kind = kind_of(&kinds, known);
             for (at, threshold) in known.thresholds.iter().enumerate() {
                 let compared = if judged {
                     compare(known, kind, total, at, threshold, elapsed_ns)
@@ -149,10 +149,11 @@ impl Merged {
         }
         kinds
     }
+}
 
-    pub(super) fn kind(&self, kinds: &BTreeMap<&str, Kind>, known: &Known) -> Kind {
-        known.kind.or_else(|| kinds.get(known.metric()).copied()).unwrap_or(Kind::Trend)
-    }
+/// The kind of a metric, or what it is guessed to be.
+pub(super) fn kind_of(kinds: &BTreeMap<&str, Kind>, known: &Known) -> Kind {
+    known.kind.or_else(|| kinds.get(known.metric()).copied()).unwrap_or(Kind::Trend)
 }
 
 /// What a threshold compares, and whether it holds.
@@ -197,7 +198,8 @@ fn found_percentile(
     threshold: &Threshold,
 ) -> Compared {
     let order: Option<Ordering> = found.order(threshold.expression.target);
-    let about = known.sketch.percentile(share, stats.min, stats.max);
+    let sketch = known.sketch.as_ref();
+    let about = sketch.and_then(|sketch| sketch.percentile(share, stats.min, stats.max));
     Compared { value: found.value(about), passed: threshold.expression.operator.holds(order) }
 }
 

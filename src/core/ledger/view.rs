@@ -208,14 +208,12 @@ impl Trend {
     /// k6's percentile for `share` from 0 to 1; 0 without any value. It agrees with the metric's thresholds.
     pub fn percentile(&self, share: f64) -> f64 {
         let known = self.known.iter().find(|(known, _)| known.to_bits() == share.to_bits());
-        match known {
-            Some((_, value)) => *value,
-            None => {
-                let found = self.sketch.percentile(share, self.min(), self.max());
-                // Without a sketch of any instance the mean is at least among the values.
-                found.unwrap_or_else(|| self.avg())
-            }
+        if let Some((_, value)) = known {
+            return *value;
         }
+        let found = self.sketch.percentile(share, self.min(), self.max());
+        // Without a sketch of any instance the mean is at least among the values.
+        found.unwrap_or_else(|| self.avg())
     }
 }
 

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::{args::check_args, template};
-use crate::api::{
-    labels,
-    v1alpha1::{Output, Script, TestSpec},
+use crate::{
+    api::{
+        labels,
+        v1alpha1::{Output, Script, TestSpec},
+    },
+    core::{error, ledger::threshold},
 };
 
 /// Longest inline script: it becomes a ConfigMap, which etcd bounds at 1 MiB together with what else is in it.
@@ -235,8 +238,11 @@ fn check_tags(spec: &TestSpec, errors: &mut Errors) {
         }
     }
     for (metric, thresholds) in &spec.thresholds {
-        if thresholds.iter().any(|threshold| threshold.threshold.trim().is_empty()) {
-            errors.add(&format!("spec.thresholds[{metric}]"), "a threshold needs an expression");
+        let one = std::iter::once((metric.clone(), thresholds.clone())).collect();
+        let none = threshold::Thresholds::new();
+        let options = threshold::RuleOptions::default();
+        if let Err(error) = threshold::Rules::new(&none, &threshold::of_spec(&one), options) {
+            errors.add(&format!("spec.thresholds[{metric}]"), &error::chain(&error));
         }
     }
 }

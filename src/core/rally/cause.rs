@@ -57,9 +57,11 @@ pub fn outcome(reason: Reason, message: impl Into<String>) -> Outcome {
 pub fn of_failure(instance_id: u32, failure: &Failure, otherwise: Reason) -> Outcome {
     let reason =
         REASONS.into_iter().find(|reason| reason.as_str() == failure.reason).unwrap_or(otherwise);
+    // One line, though k6's errors may carry a stack.
+    let words: Vec<&str> = clip(&failure.message, MESSAGE_BYTES_MAX).split_whitespace().collect();
     Outcome {
         reason,
-        message: format!("instance {instance_id}: {}", clip(&failure.message, MESSAGE_BYTES_MAX)),
+        message: format!("instance {instance_id}: {}", words.join(" ")),
         exit_code: failure.exit_code.unwrap_or_else(|| exit_code(reason)),
     }
 }

@@ -96,6 +96,30 @@ impl Rally {
 
     /// The outcome, as things stand.
     pub(super) fn judge(&self) -> Outcome {
+        let mut outcome = self.judge_books();
+        for note in [self.unmeasured(), self.note.clone()].into_iter().flatten() {
+            write!(outcome.message, "; {note}").unwrap_or_default();
+        }
+        outcome
+    }
+
+    /// Lost instances whose samples a former aggregator took with it, as far as the verdict needs them.
+    fn unmeasured(&self) -> Option<String> {
+        let lost = self.roster.lost().iter().filter_map(|id| {
+            let inherited = self.roster.get(*id).filter(|r| !r.is_known())?.inherited.as_ref()?;
+            (inherited.emitted > 0).then_some((*id, inherited.emitted))
+        });
+        let lost: Vec<(u32, u64)> = lost.collect();
+        let (first, _) = lost.first()?;
+        let samples: u64 = lost.iter().map(|(_, emitted)| emitted).sum();
+        Some(format!(
+            "{samples} samples of {} lost instances ({first}, …) went down with an aggregator: they are not in the \
+             verdict",
+            lost.len()
+        ))
+    }
+
+    fn judge_books(&self) -> Outcome {
         let open = self.open_books();
         match (&self.cause, open) {
             (Some(cause), None) => self.named_loss(cause),
@@ -128,6 +152,13 @@ impl Rally {
             .collect();
         if !running.is_empty() {
             let message = format!("not finished in time: {}", self.waiting_for(&running));
+            return Some(cause::outcome(Reason::DeadlineExceeded, message));
+        }
+        let lacks = |id: &&u32| self.roster.get(**id).is_some_and(|r| !r.has_last_ledger);
+        let unmeasured: BTreeSet<u32> = unsettled.iter().filter(lacks).copied().collect();
+        if !unmeasured.is_empty() {
+            let message =
+                format!("the last ledger did not come in time: {}", self.waiting_for(&unmeasured));
             return Some(cause::outcome(Reason::DeadlineExceeded, message));
         }
         if !unsettled.is_empty() {

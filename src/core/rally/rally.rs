@@ -77,6 +77,8 @@ pub struct Rally {
     pub(super) bundle_wanted: BTreeMap<SessionId, u64>,
     pub(super) setup_data: Option<SetupData>,
     pub(super) setup_asked: Option<u32>,
+    /// `setup()` has answered that it failed.
+    pub(super) setup_failed: bool,
     /// When the call into the script that runs now was asked for.
     pub(super) call_began_ms: i64,
     /// What `setup()` and `teardown()` took.
@@ -91,6 +93,8 @@ pub struct Rally {
     /// The thresholds that were crossed at the end.
     pub(super) crossed: Option<String>,
     pub(super) summary_data: Option<Bytes>,
+    /// What a person should know of a verdict that holds all the same.
+    pub(super) note: Option<String>,
     pub(super) outcome: Option<Outcome>,
     pub(super) former: Option<RunResult>,
     pub(super) stage_count: u64,
@@ -119,6 +123,7 @@ impl Rally {
             bundle_wanted: BTreeMap::new(),
             setup_data: None,
             setup_asked: None,
+            setup_failed: false,
             call_began_ms: now_ms,
             calls_took_ms: 0,
             cause: None,
@@ -129,6 +134,7 @@ impl Rally {
             trouble: BTreeMap::new(),
             crossed: None,
             summary_data: None,
+            note: None,
             outcome: None,
             former: None,
             stage_count: 0,

@@ -133,7 +133,11 @@ impl Rally {
         if !answer.ok {
             let failure = answer.failure.unwrap_or_default();
             let cause = cause::of_failure(id, &failure, Reason::SetupFailed);
-            self.blame(Outcome { reason: Reason::SetupFailed, ..cause });
+            self.setup_failed = true;
+            self.blame(match cause.reason {
+                Reason::Aborted => cause,
+                _ => Outcome { reason: Reason::SetupFailed, ..cause },
+            });
             return;
         }
         // Empty: `undefined`, which is no JSON.
@@ -156,7 +160,10 @@ impl Rally {
         if !answer.ok {
             let failure = answer.failure.clone().unwrap_or_default();
             let cause = cause::of_failure(id, &failure, Reason::TeardownFailed);
-            self.blame(Outcome { reason: Reason::TeardownFailed, ..cause });
+            self.blame(match cause.reason {
+                Reason::Aborted => cause,
+                _ => Outcome { reason: Reason::TeardownFailed, ..cause },
+            });
         }
         self.drain(now_ms);
     }

@@ -287,7 +287,8 @@ impl Rally {
     fn after_load(&mut self, now_ms: i64) {
         let skips = |asked: &crate::wire::session::Requirements| asked.no_teardown;
         let has_setup_run = self.setup_data.is_some() || self.roster.has_started();
-        let was_setup_refused = matches!(&self.cause, Some(c) if c.reason == Reason::SetupFailed);
+        let was_setup_refused =
+            self.setup_failed || matches!(&self.cause, Some(c) if c.reason == Reason::SetupFailed);
         if self.requirements.as_ref().is_none_or(skips) || !has_setup_run || was_setup_refused {
             self.drain(now_ms);
             return;

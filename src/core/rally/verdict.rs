@@ -34,7 +34,8 @@ impl Rally {
         if self.step != Step::Judging {
             return;
         }
-        let Judgement { invalid, crossed, data } = judgement;
+        let Judgement { invalid, crossed, note, data } = judgement;
+        self.note = note;
         if let Some(invalid) = invalid {
             self.blame(cause::outcome(Reason::InvalidSpec, invalid));
         }
@@ -67,7 +68,7 @@ impl Rally {
     }
 
     pub(super) fn summary_answered(&mut self, session: SessionId, now_ms: i64) {
-        if self.awaits_summary_of(session) {
+        if self.wants_summary_of(session) {
             self.conclude(now_ms);
         }
     }
@@ -105,7 +106,7 @@ impl Rally {
     }
 
     /// Whether the answer of this session's `handleSummary()` is waited for.
-    pub fn awaits_summary_of(&self, session: SessionId) -> bool {
+    pub fn wants_summary_of(&self, session: SessionId) -> bool {
         let from = self.roster.of_session(session);
         matches!(&self.step, Step::Summary((asked, _)) if from == Some(*asked))
     }

@@ -4,14 +4,12 @@ use md5::{Digest, Md5};
 use serde_json::{Map, Value, json};
 
 use super::{
-    json::number,
+    number::{MS, duration, number, share},
     settings::Settings,
     stat::Stat,
     tree::{self, Node},
 };
-use crate::core::ledger::view::{Check, Contains, Group, Kind, Metric, Values, View};
-
-const NS_PER_MS: f64 = 1e6;
+use crate::core::ledger::view::{Check, Contains, Group, Metric, Values, View};
 
 /// The object, with what `setup()` returned; no key says that where it returned nothing.
 pub fn write(view: &View, settings: &Settings, setup_data: Option<&Value>) -> Value {
@@ -31,7 +29,7 @@ pub fn write(view: &View, settings: &Settings, setup_data: Option<&Value>) -> Va
         "state": {
             "isStdOutTTY": settings.stdout_tty,
             "isStdErrTTY": settings.stderr_tty,
-            "testRunDurationMs": number(view.duration_ns as f64 / NS_PER_MS),
+            "testRunDurationMs": number(duration(view.duration_ns, MS)),
         },
         "metrics": metrics,
     });
@@ -47,16 +45,6 @@ pub(super) fn root(groups: &[Group]) -> Node<'_> {
     tree::tree(groups.iter().filter(shown))
 }
 
-/// k6's word for a kind of metric.
-pub(super) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Rate => "rate",
-        Kind::Trend => "trend",
-    }
-}
-
 /// k6's word for what the values of a metric are.
 pub(super) fn contains(contains: Contains) -> &'static str {
     match contains {
@@ -66,14 +54,9 @@ pub(super) fn contains(contains: Contains) -> &'static str {
     }
 }
 
-/// Share of values that were not zero; 0 without any.
-pub(super) fn share(trues: u64, total: u64) -> f64 {
-    if total == 0 { 0.0 } else { trues as f64 / total as f64 }
-}
-
 fn metric_value(metric: &Metric, stats: &[Stat]) -> Value {
     let mut value = json!({
-        "type": kind(metric.kind),
+        "type": metric.kind.word(),
         "contains": contains(metric.contains),
         "values": values(&metric.values, stats),
     });
@@ -128,5 +111,11 @@ fn check(group_path: &str, check: &Check) -> Value {
 
 /// k6 names groups and checks by the hash of their path.
 fn id(path: &str) -> String {
-    Md5::digest(path.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut id = String::new();
+    for byte in Md5::digest(path.as_bytes()) {
+        for digit in [byte >> 4, byte & 15] {
+            id.extend(char::from_digit(u32::from(digit), 16));
+        }
+    }
+    id
 }

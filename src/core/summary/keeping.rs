@@ -24,7 +24,7 @@ pub struct Kept {
 pub fn keep(artifacts: &Artifacts, taken: &[&str], bytes_max: usize) -> Kept {
     let mut kept = Kept::default();
     let mut left = bytes_max;
-    let own = (!artifacts.text.is_empty()).then(|| (TEXT_KEY, artifacts.text.as_bytes()));
+    let own = (!artifacts.text.is_empty()).then_some((TEXT_KEY, artifacts.text.as_bytes()));
     let files = artifacts.files.iter().map(|(name, content)| (name.as_str(), content.as_ref()));
     for (name, content) in own.into_iter().chain(files) {
         let is_taken = |key: &str| {

@@ -3,12 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    data::{contains, kind, share},
-    json::number,
+    data::contains,
+    number::{SECOND, duration, number, share},
     section,
     settings::Settings,
     stat::Stat,
-    tree,
 };
 use crate::core::ledger::view::{Check, Metric, Values, View};
 
@@ -50,7 +49,7 @@ pub fn write(view: &View, settings: &Settings, origin: &Origin<'_>) -> Value {
         metrics.into_iter().map(|(_, name, metric)| metric_value(name, metric, stats)).collect();
     json!({
         "config": {
-            "duration": number(view.duration_ns as f64 / 1e9),
+            "duration": number(duration(view.duration_ns, SECOND)),
             "execution": if origin.cloud { "cloud" } else { "local" },
             "script": origin.script,
         },
@@ -75,8 +74,7 @@ fn checks(view: &View) -> Value {
         });
         json!({"name": name, "type": "rate", "contains": "default", "values": values})
     };
-    let results = tree::all_checks(&view.checks, &view.groups);
-    let results = results.iter().map(
+    let results = view.checks.iter().map(
         |Check { name, passes, fails }| json!({"name": name, "passes": passes, "fails": fails}),
     );
     json!({
@@ -97,7 +95,7 @@ fn checks(view: &View) -> Value {
 fn metric_value(name: &str, metric: &Metric, stats: &[Stat]) -> Value {
     json!({
         "name": name,
-        "type": kind(metric.kind),
+        "type": metric.kind.word(),
         "contains": contains(metric.contains),
         "values": values(&metric.values, stats),
     })

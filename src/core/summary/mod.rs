@@ -8,9 +8,9 @@
 pub mod archive;
 pub mod data;
 pub mod export;
-mod json;
 pub mod keeping;
 pub mod machine;
+mod number;
 mod section;
 pub mod settings;
 pub mod stat;

@@ -25,6 +25,10 @@ pub enum Mode {
 
 /// All that shapes a summary besides what was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "wishes and facts that do not exclude each other"
+)]
 pub struct Settings {
     /// How much it shows.
     pub mode: Mode,

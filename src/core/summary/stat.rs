@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::ledger::view::Trend;
+use crate::core::ledger::{stats::count_f64, view::Trend};
 
 /// One statistic, under the name that the user gave it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ impl Stat {
             Of::Min => trend.min(),
             Of::Med => trend.percentile(0.5),
             Of::Max => trend.max(),
-            Of::Count => trend.count() as f64,
+            Of::Count => count_f64(trend.count()),
             Of::Percentile(percent) => trend.percentile(percent / 100.0),
         }
     }
@@ -103,11 +103,15 @@ mod tests {
     #[test]
     fn each_name_gives_its_value() {
         let mut trend = Trend::default();
-        [4.0, 1.0, 2.0, 9.0].into_iter().for_each(|value| trend.add(value));
+        for value in [4.0, 1.0, 2.0, 9.0] {
+            trend.add(value);
+        }
         let value = |name| Stat::parse(name).unwrap().of(&trend);
-        assert_eq!(
-            ["avg", "min", "med", "max", "count", "p(100)"].map(value),
-            [4.0, 1.0, 3.0, 9.0, 4.0, 9.0]
-        );
+        let exact =
+            ["avg", "min", "max", "count", "p(0)", "p(100)"].map(|name| value(name).to_string());
+        assert_eq!(exact, ["4", "1", "9", "4", "1", "9"]);
+        for name in ["med", "p(50)"] {
+            assert!((value(name) - 3.0).abs() <= 0.003, "{}", value(name));
+        }
     }
 }

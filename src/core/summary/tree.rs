@@ -1,7 +1,5 @@
 //! Groups as the tree that their paths make.
 
-use std::borrow::Cow;
-
 use crate::core::ledger::view::{Check, Group};
 
 /// What stands between the names of a path.
@@ -63,25 +61,6 @@ fn names(path: &str) -> impl Iterator<Item = (usize, &str)> {
     names.skip(1)
 }
 
-/// All checks by name, whatever their group: `known`, or those of `groups` where nobody has counted them so.
-pub(super) fn all_checks<'a>(known: &'a [Check], groups: &[Group]) -> Cow<'a, [Check]> {
-    if known.is_empty() { Cow::Owned(flat(groups)) } else { Cow::Borrowed(known) }
-}
-
-fn flat(groups: &[Group]) -> Vec<Check> {
-    let mut checks: Vec<Check> = Vec::new();
-    for check in groups.iter().flat_map(|group| &group.checks) {
-        match checks.iter_mut().find(|known| known.name == check.name) {
-            Some(known) => {
-                known.passes += check.passes;
-                known.fails += check.fails;
-            }
-            None => checks.push(check.clone()),
-        }
-    }
-    checks
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,12 +94,5 @@ mod tests {
     fn a_name_of_several_bytes_keeps_its_path() {
         let groups = [group("::größe::maß", &[])];
         assert_eq!(tree(&groups).groups[0].path, "::größe");
-    }
-
-    #[test]
-    fn checks_of_one_name_are_counted_together() {
-        let checks = flat(&[group("::a", &[("x", 1), ("y", 2)]), group("", &[("x", 5)])]);
-        let counts: Vec<_> = checks.iter().map(|c| (c.name.as_str(), c.passes, c.fails)).collect();
-        assert_eq!(counts, [("x", 6, 2), ("y", 2, 1)]);
     }
 }

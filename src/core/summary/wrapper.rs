@@ -1,7 +1,7 @@
 //! How stock k6 runs a script's own `handleSummary` on merged data: an archive whose main module is a small wrapper
 //! around the script's, the arguments to run it with, and the answer that it writes.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
@@ -163,6 +163,11 @@ pub fn argv(user: &UserArgs, version: &Version, archive: &str) -> Vec<String> {
     argv
 }
 
+/// What of the environment must differ for such an archive: that for which k6 has no flag. None removes a variable.
+pub fn environment() -> BTreeMap<&'static str, Option<String>> {
+    BTreeMap::from([("K6_WEB_DASHBOARD", Some("false".to_owned()))])
+}
+
 /// What came of a script's `handleSummary`. k6's exit code is the test's, whatever it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -212,8 +217,9 @@ enum Content {
     Base64(String),
 }
 
-/// Reads what the wrapper wrote. Where it wrote nothing, k6 gave up on the script's `handleSummary`: it took longer
-/// than `handleSummaryTimeout`, or it aborted the test.
+/// Reads what the wrapper wrote. Where it wrote nothing, k6 gave up on the script's `handleSummary`, and said why on
+/// its standard error: it took longer than `handleSummaryTimeout` (k6 then writes nothing at all), or it called
+/// `exec.test.abort()` (k6 then writes its own text).
 pub fn answer(written: &[u8]) -> Result<Answer, AnswerError> {
     let written: Written = serde_json::from_slice(written).map_err(AnswerError::Unknown)?;
     Ok(match written {

@@ -13,11 +13,13 @@ use crate::{
             exit::Exit,
             rest::{Stage, Status},
         },
+        ledger::threshold::ThresholdSpec,
         plan::RunRef,
+        summary::settings::{Mode, Settings},
     },
     wire::session::{
-        Finish, Goodbye, Refused, Report, RunSetup, RunTeardown, SendBundle, SetupData, Start,
-        Stop, WantBundle, Welcome, to_aggregator::Message as ToAggregator,
+        Finish, Goodbye, Refused, Report, RunSetup, RunSummary, RunTeardown, SendBundle, SetupData,
+        Start, Stop, WantBundle, Welcome, to_aggregator::Message as ToAggregator,
     },
 };
 
@@ -39,6 +41,7 @@ fn config() -> Config {
         born_unix_ns: 1,
         user: UserArgs::default(),
         environment: Environment::new(),
+        thresholds: BTreeMap::new(),
         tags: BTreeMap::new(),
         orphan_ms: ORPHAN_MS,
         grace_ms: GRACE_MS,
@@ -132,10 +135,15 @@ impl Life {
         life
     }
 
-    /// What the machine wants done, polls aside.
+    /// What the machine wants done, polls and what it says once in each session aside.
     fn says(&mut self, input: Input) -> Vec<Action> {
         let mut actions = self.machine.handle(input, self.now);
-        actions.retain(|action| *action != Action::Poll);
+        actions.retain(|action| {
+            !matches!(
+                action,
+                Action::Poll | Action::KeepLedger { .. } | Action::Send(ToAggregator::Terms(_))
+            )
+        });
         actions
     }
 
@@ -598,4 +606,94 @@ fn an_instance_that_cannot_keep_the_bundle_may_be_replaced() {
     assert_eq!(life.reason().unwrap(), "RunnersLost");
     let actions = life.after(1000);
     assert!(matches!(actions[..], [Action::Leave(Leave::Failed(_))]), "{actions:?}");
+}
+
+#[test]
+fn the_terms_are_said_once_in_each_session_as_soon_as_they_are_known() {
+    let mut life = Life::new();
+    life.machine.config.user.summary_mode = Some("full".to_owned());
+    let mut said = |input: Input| {
+        let actions = life.machine.handle(input, life.now);
+        let terms = |action| match action {
+            Action::Send(ToAggregator::Terms(terms)) => Some(terms),
+            _ => None,
+        };
+        actions.into_iter().filter_map(terms).collect::<Vec<_>>()
+    };
+    assert!(said(Input::SessionUp).is_empty());
+    assert!(said(bundled()).is_empty(), "the summary depends on the version");
+    let terms = said(version());
+    assert_eq!(terms.len(), 1);
+    assert_eq!(terms[0].k6_version, "v2.2.0");
+    let settings: Settings = serde_json::from_slice(&terms[0].summary).unwrap();
+    assert_eq!(settings.mode, Mode::Full);
+    assert!(said(Input::Tick).is_empty());
+    assert!(said(Input::SessionDown).is_empty());
+    assert_eq!(said(Input::SessionUp), terms);
+}
+
+#[test]
+fn the_ledger_is_kept_by_the_thresholds_of_script_and_spec() {
+    let mut life = Life::new();
+    let spec = |source: &str| ThresholdSpec { source: source.to_owned(), ..Default::default() };
+    life.machine.config.thresholds =
+        [("checks".to_owned(), vec![spec("rate>0.5")])].into_iter().collect();
+    life.says(version());
+    let script = serde_json::json!({"thresholds": {"checks": ["rate>0.9"]}});
+    let actions = life.machine.handle(Input::Bundled(Ok(bundle(&script))), life.now);
+    let rules = actions.iter().find_map(|action| match action {
+        Action::KeepLedger { rules, full: false } => Some(rules),
+        _ => None,
+    });
+    let rules = rules.expect("rules before k6 starts").list();
+    let sources: Vec<_> =
+        rules.flat_map(|rule| &rule.thresholds).map(|one| one.spec.source.as_str()).collect();
+    assert_eq!(sources, ["rate>0.9", "rate>0.5"]);
+}
+
+#[test]
+fn thresholds_and_summaries_that_k6_would_refuse_are_refused() {
+    let mut life = Life::new();
+    life.machine.config.thresholds = [(
+        "checks".to_owned(),
+        vec![ThresholdSpec { source: "rate".into(), ..Default::default() }],
+    )]
+    .into_iter()
+    .collect();
+    life.says(version());
+    life.says(bundled());
+    let failure = life.report().failure.unwrap();
+    assert_eq!((failure.reason.as_str(), failure.exit_code), ("InvalidSpec", Some(104)));
+    assert!(failure.message.contains("checks"), "{}", failure.message);
+    let mut life = Life::new();
+    life.machine.config.user.summary_mode = Some("legacy".to_owned());
+    life.says(version());
+    life.says(bundled());
+    assert_eq!(life.reason().unwrap(), "InvalidSpec");
+}
+
+#[test]
+fn handle_summary_runs_once_after_k6_has_gone_and_is_answered_as_often_as_asked() {
+    let mut life = Life::ended();
+    let ask = || Input::Message(FromAggregator::RunSummary(RunSummary { data: "{}".into() }));
+    assert!(life.says(ask()).is_empty(), "k6 is still there");
+    life.says(finish());
+    let actions = life.says(Input::Exited(exit(0)));
+    let run = Action::RunSummary { data: "{}".into(), timeout_ms: 130_000 };
+    assert!(actions.contains(&run), "{actions:?}");
+    assert!(life.says(ask()).is_empty());
+    let answer = life.says(Input::SummaryRan(Ok("[]".into())));
+    assert!(matches!(&answer[..], [Action::Send(ToAggregator::Summary(o))] if o.ok), "{answer:?}");
+    assert_eq!(life.says(ask()), answer);
+}
+
+#[test]
+fn a_test_that_aborts_itself_in_a_call_ends_as_one_k6_would() {
+    let mut life = Life::ready();
+    life.says(run_setup());
+    let text = "test aborted: enough at setup (file:///t.js:4:53(6))";
+    let answer = life.says(Input::SetupRan(Err(text.to_owned())));
+    let [Action::Send(ToAggregator::Setup(outcome))] = &answer[..] else { panic!("{answer:?}") };
+    let failure = outcome.failure.as_ref().unwrap();
+    assert_eq!((failure.reason.as_str(), failure.exit_code), ("Aborted", Some(108)));
 }

@@ -1,6 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::core::{
+    ledger::threshold::Rules,
+    samples::decode::{Line, decode},
+};
 use crate::{
     core::{
         agent::{
@@ -18,6 +22,7 @@ struct Desk {
     outbox: Outbox,
     machine: Machine,
     spool: Spool,
+    ledger: Ledger,
     account: Account,
 }
 
@@ -33,6 +38,7 @@ impl Desk {
             born_unix_ns: 1,
             user: UserArgs::default(),
             environment: Environment::new(),
+            thresholds: BTreeMap::new(),
             tags: BTreeMap::new(),
             orphan_ms: 1000,
             grace_ms: 1000,
@@ -40,7 +46,8 @@ impl Desk {
         let mut machine = Machine::new(config, NOW);
         machine.handle(Input::Version(Ok(Version::parse("k6 v2.2.0"))), NOW);
         let spool = Spool::new(usize::MAX);
-        Self { outbox: Outbox::default(), machine, spool, account: Account::default() }
+        let ledger = Ledger::new(&Rules::default(), false);
+        Self { outbox: Outbox::default(), machine, spool, ledger, account: Account::default() }
     }
 
     fn up() -> Self {
@@ -58,15 +65,23 @@ impl Desk {
 
     fn sent(&mut self, now_ms: i64) -> Vec<String> {
         let mut sent = Vec::new();
-        while let Some(message) =
-            self.outbox.next(&self.machine, &self.account, &mut self.spool, now_ms)
-        {
+        while let Some(message) = self.outbox.next(
+            &self.machine,
+            &self.account,
+            &mut self.spool,
+            &mut self.ledger,
+            now_ms,
+        ) {
             sent.push(match message {
                 Message::Hello(_) => "hello".to_owned(),
                 Message::Report(_) => "report".to_owned(),
                 Message::Frame(frame) => format!("frame {}", frame.seq),
                 Message::Setup(_) => "setup".to_owned(),
                 Message::Teardown(_) => "teardown".to_owned(),
+                Message::Ledger(ledger) if ledger.last => "last ledger".to_owned(),
+                Message::Ledger(_) => "ledger".to_owned(),
+                Message::Terms(_) => "terms".to_owned(),
+                Message::Summary(_) => "summary".to_owned(),
                 Message::Bundle(_) => "bundle".to_owned(),
                 Message::WantBundle(_) => "want bundle".to_owned(),
             });
@@ -124,7 +139,7 @@ fn the_last_acknowledgement_is_told_at_once() {
         totals: Totals { framed: 2, ..Totals::default() },
         ..Account::default()
     };
-    assert_eq!(desk.sent(0), ["report"]);
+    assert_eq!(desk.sent(0), ["report", "last ledger"]);
     desk.account.totals.acked = 1;
     assert!(desk.sent(1).is_empty(), "one of two is a count as any other");
     desk.account.totals.acked = 2;
@@ -155,4 +170,26 @@ fn a_window_of_frames_waits_for_acknowledgements() {
     assert_eq!(desk.sent(0).len(), 1 + WINDOW);
     desk.spool.ack(&Ack { seq: 3, outputs: Vec::new() });
     assert_eq!(desk.sent(0), ["frame 17"]);
+}
+
+#[test]
+fn a_ledger_comes_once_a_second_while_there_is_something_new() {
+    let mut desk = Desk::up();
+    assert_eq!(desk.sent(0), ["report"]);
+    let measure = |desk: &mut Desk| {
+        let line = br#"{"metric":"m","type":"Point","data":{"time":"2026-11-22T07:28:28Z","value":1,"tags":null}}"#;
+        let Ok(Line::Point(point)) = decode(line) else { panic!("a sample") };
+        desk.ledger.add(&point);
+        desk.account.measured = desk.ledger.samples();
+    };
+    measure(&mut desk);
+    assert_eq!(desk.sent(1), ["ledger"]);
+    measure(&mut desk);
+    assert!(desk.sent(500).is_empty());
+    assert_eq!(desk.sent(1000), ["report", "ledger"]);
+    assert_eq!(desk.sent(2000), ["report"], "nothing was measured");
+    desk.outbox.dialled();
+    assert_eq!(desk.sent(2001), ["hello"]);
+    desk.outbox.welcomed();
+    assert_eq!(desk.sent(2002), ["report", "ledger"], "a new session knows nothing");
 }

@@ -8,10 +8,10 @@ use super::{
     thresholds,
 };
 use crate::core::{
-    ledger::view::View,
+    ledger::view::{Metric, View},
     summary::{
+        number::{SECOND, duration},
         settings::{Mode, Settings},
-        tree,
     },
 };
 
@@ -21,7 +21,7 @@ pub fn write(view: &View, settings: &Settings) -> String {
     let style = Style {
         settings,
         paint: Paint { on: settings.colors(), legacy: settings.mode == Mode::Legacy },
-        seconds: view.duration_ns as f64 / 1e9,
+        seconds: duration(view.duration_ns, SECOND),
     };
     let text = match settings.mode {
         Mode::Disabled => return String::new(),
@@ -44,7 +44,7 @@ impl<'a> Style<'a> {
     /// Metrics whose lines stand together.
     pub(super) fn table<'m: 't, 't>(
         &self,
-        metrics: impl IntoIterator<Item = (&'t str, &'t crate::core::ledger::view::Metric)>,
+        metrics: impl IntoIterator<Item = (&'t str, &'t Metric)>,
     ) -> Table<'t>
     where
         'a: 't,
@@ -92,8 +92,8 @@ fn sections(view: &View, style: &Style<'_>) -> String {
         page.gap();
     }
     page.section("TOTAL RESULTS", style.paint);
-    let checks = tree::all_checks(&view.checks, &view.groups);
-    results::write(&Part { metrics: Some(&view.metrics), checks: &checks }, 0, style, &mut page);
+    let part = Part { metrics: Some(&view.metrics), checks: &view.checks };
+    results::write(&part, 0, style, &mut page);
     page.gap();
     if style.settings.mode == Mode::Full {
         full::write(view, style, &mut page);

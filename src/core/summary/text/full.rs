@@ -12,29 +12,20 @@ use crate::core::{
     summary::tree::{self, Node},
 };
 
-/// The scenario of a script that names none; k6 shows its groups as those of the test.
-const DEFAULT: &str = "default";
-
 type ByGroup = BTreeMap<String, BTreeMap<String, Metric>>;
 
 /// Writes the groups of the test, then its scenarios.
 pub(super) fn write(view: &View, style: &Style<'_>, page: &mut Page) {
-    let (groups, by_group) = match view.by_scenario.get(DEFAULT) {
-        Some(default) => (&default.groups, &default.by_group),
-        None => (&view.groups, &view.by_group),
-    };
-    for node in of(groups, by_group).groups {
+    for node in of(&view.default_groups, &view.by_group).groups {
         page.section(&format!("GROUP: {}", node.name), style.paint);
-        node_results(&node, by_group, 0, style, page);
+        node_results(&node, &view.by_group, 0, style, page);
         page.gap();
     }
-    let mut scenarios: Vec<(&String, &Scenario)> =
-        view.by_scenario.iter().filter(|(name, _)| *name != DEFAULT).collect();
+    let mut scenarios: Vec<(&String, &Scenario)> = view.by_scenario.iter().collect();
     scenarios.sort_by_cached_key(|(name, _)| order::key(name));
     for (name, scenario) in scenarios {
         page.section(&format!("SCENARIO: {name}"), style.paint);
-        let checks = tree::all_checks(&scenario.checks, &scenario.groups);
-        let part = Part { metrics: Some(&scenario.metrics), checks: &checks };
+        let part = Part { metrics: Some(&scenario.metrics), checks: &scenario.checks };
         results::write(&part, 0, style, page);
         let root = of(&scenario.groups, &scenario.by_group);
         nested(&root, &scenario.by_group, 0, style, page);

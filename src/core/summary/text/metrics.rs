@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{paint::Paint, unit};
 use crate::core::{
     ledger::view::{Metric, Values},
-    summary::{data::share, settings::Settings},
+    summary::{number::share, settings::Settings},
 };
 
 /// Dots behind the longest name.

@@ -31,7 +31,7 @@ fn is_capital(c: char) -> bool {
 fn weight(c: char) -> u32 {
     let before = BEFORE_LETTERS.chars().position(|known| known == c);
     // A code point of ASCII lies above the number of characters that sort before letters.
-    before.map_or(u32::from(c.to_ascii_lowercase()), |at| at as u32)
+    before.and_then(|at| u32::try_from(at).ok()).unwrap_or(c.to_ascii_lowercase().into())
 }
 
 #[cfg(test)]

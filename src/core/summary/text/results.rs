@@ -7,7 +7,10 @@ use super::{
     order::metric_key,
 };
 use crate::core::{
-    ledger::view::{Check, Contains, Kind, Metric, Values},
+    ledger::{
+        stats::count_f64,
+        view::{Check, Contains, Kind, Metric, Values},
+    },
     summary::section::{self, Section},
 };
 
@@ -34,7 +37,7 @@ pub(super) fn write(part: &Part<'_>, level: usize, style: &Style<'_>, page: &mut
 
 fn check_rates(trues: u64, total: u64, level: usize, style: &Style<'_>, page: &mut Page) {
     let rate = |trues| metric(Kind::Rate, Values::Rate { trues, total });
-    let count = total as f64;
+    let count = count_f64(total);
     let per_second = if style.seconds == 0.0 { 0.0 } else { count / style.seconds };
     let rows = [
         ("checks_total", metric(Kind::Counter, Values::Counter { count, rate: per_second })),

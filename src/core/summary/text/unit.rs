@@ -27,13 +27,8 @@ fn bytes(bytes: f64) -> String {
         return format!("{} B", plain(bytes));
     }
     let power = (bytes.ln() / 1000_f64.ln()).floor();
-    let (power, unit) = SIZES
-        .iter()
-        .enumerate()
-        .map(|(at, unit)| (at as f64, *unit))
-        .take_while(|(at, _)| *at <= power)
-        .last()
-        .unwrap_or((0.0, "B"));
+    let units = (0_u8..).map(f64::from).zip(SIZES);
+    let (power, unit) = units.take_while(|(at, _)| *at <= power).last().unwrap_or((0.0, "B"));
     let shown = (bytes / 1000_f64.powf(power) * 10.0 + 0.5).floor() / 10.0;
     format!("{} {unit}", fixed(shown, u16::from(shown < 10.0)))
 }

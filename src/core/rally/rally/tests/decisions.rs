@@ -3,6 +3,7 @@
 use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
+    core::verdict::Judgement,
     wire::{
         PROTOCOL,
         session::{AgentPhase, Failure, Hello, Outcome as Answer, OutputCounts, Report},
@@ -35,6 +36,9 @@ impl Field {
             match action {
                 Action::Send(session, message) => self.sent.push((session.0, message)),
                 Action::Close(session) => self.closed.push(session.0),
+                Action::Judge => {
+                    self.rally.handle(Input::Judged(Judgement::default()), self.now_ms);
+                }
                 Action::End => {}
             }
         }
@@ -52,7 +56,10 @@ impl Field {
         self.tell(Input::Opened(SessionId(session), hello));
     }
 
+    /// Who has finished has told its last ledger.
     fn report(&mut self, session: u64, report: Report) {
+        let is_last = report.phase == i32::from(AgentPhase::Finished);
+        self.tell(Input::Ledgered { session: SessionId(session), is_last });
         self.tell(Input::Reported(SessionId(session), report));
     }
 

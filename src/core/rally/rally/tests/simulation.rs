@@ -12,11 +12,23 @@ use proptest::prelude::*;
 use crate::core::rally::rally::*;
 use crate::{
     api::v1alpha1::{LossPolicy, RunnerLoss},
-    core::bundle::{Assembly, Bundle, Progress},
+    core::{
+        bundle::{Assembly, Bundle, Progress},
+        ledger::{
+            codec::Detail,
+            ledger::Ledger,
+            threshold::{self, Rules, ThresholdSpec, Thresholds},
+            view::{Contains, Kind},
+        },
+        samples::decode::{Definition, Pairs, Point},
+        verdict::{Surroundings, Verdict},
+    },
     wire::{
         PROTOCOL,
         result::Stage,
-        session::{AgentPhase, BundlePart, Hello, Outcome as Answer, OutputCounts, Report},
+        session::{
+            self, AgentPhase, BundlePart, Hello, Outcome as Answer, OutputCounts, Report, Terms,
+        },
     },
 };
 
@@ -76,6 +88,7 @@ enum Event {
     Named(u32),
     Stored(u32, String, u64),
     Bundled(u32, String),
+    Look,
     AggregatorDies,
     AggregatorComes,
     OutputReady,
@@ -93,6 +106,9 @@ enum Up {
     Frame(u64),
     Bundle(BundlePart),
     WantBundle(u64),
+    Ledger(session::Ledger),
+    Terms,
+    Summary,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -105,7 +121,7 @@ enum Life {
     Gone,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Agent {
     incarnation: String,
     born_ms: i64,
@@ -117,9 +133,43 @@ struct Agent {
     data: Option<Vec<u8>>,
     teardown: bool,
     has_started: bool,
+    measures: Option<Measures>,
+    summary: Option<Answer>,
     assembly: Assembly,
     bundle: Option<Bundle>,
     part_wanted: Option<u64>,
+}
+
+/// What an instance measured: its ledger, and every value for the oracle.
+#[derive(Debug)]
+struct Measures {
+    ledger: Ledger,
+    seen: u64,
+    took: Vec<f64>,
+}
+
+impl Measures {
+    fn new(thresholds: &Thresholds) -> Self {
+        let rules =
+            Rules::new(thresholds, &Thresholds::new(), threshold::RuleOptions::default()).unwrap();
+        let mut ledger = Ledger::new(&rules, false);
+        for (name, kind) in [("seen", Kind::Counter), ("took", Kind::Trend)] {
+            let contains = Contains::Default;
+            ledger.define(&Definition { name: name.into(), kind: Some(kind), contains });
+        }
+        Self { ledger, seen: 0, took: Vec::new() }
+    }
+
+    fn add(&mut self, metric: &'static str, value: f64, now_ms: i64) {
+        let point = Point {
+            metric: metric.into(),
+            time_ns: now_ms * 1_000_000,
+            value,
+            tags: Pairs::default(),
+            metadata: Pairs::default(),
+        };
+        self.ledger.add(&point);
+    }
 }
 
 struct World {
@@ -148,6 +198,14 @@ struct World {
     aggregator_deaths: u32,
     stop_asked: bool,
     wants_setup: bool,
+    verdict: Verdict,
+    thresholds: Thresholds,
+    /// Seen at most, or the run is to fail.
+    limit: u64,
+    /// Share of the values that are below the threshold, in percent.
+    fast: u64,
+    handles_summary: bool,
+    summaries: u32,
     result: Option<RunResult>,
 }
 
@@ -187,9 +245,34 @@ impl World {
             aggregator_deaths: 0,
             stop_asked: false,
             wants_setup: false,
+            verdict: Verdict::default(),
+            thresholds: Thresholds::new(),
+            limit: 0,
+            fast: 0,
+            handles_summary: false,
+            summaries: 0,
             result: None,
         };
         world.wants_setup = world.dice.percent(70);
+        world.handles_summary = world.dice.percent(50);
+        world.fast = 80 + world.dice.below(20);
+        world.limit = 1 + world.dice.below(u64::from(instances) * 100);
+        let abort_on_fail = world.dice.percent(30);
+        world.thresholds = Thresholds::from([
+            (
+                "seen".to_owned(),
+                vec![ThresholdSpec {
+                    source: format!("count<{}", world.limit),
+                    abort_on_fail,
+                    ..ThresholdSpec::default()
+                }],
+            ),
+            (
+                "took".to_owned(),
+                vec![ThresholdSpec { source: "p(90)<50".to_owned(), ..ThresholdSpec::default() }],
+            ),
+        ]);
+        world.later(500, Event::Look);
         for id in 1..=instances {
             world.agents.insert(id, Agent::default());
             let delay = world.dice.ms(10_000);
@@ -278,6 +361,15 @@ impl World {
                     let at = self.last_down.get(&session).copied().unwrap_or(self.now_ms);
                     self.at(at.max(self.now_ms) + 1, Event::Break(session));
                 }
+                Action::Judge => {
+                    let Some(rally) = &self.rally else { continue };
+                    let around = Surroundings {
+                        duration_ns: rally.duration_ns(),
+                        ..Surroundings::default()
+                    };
+                    let judgement = self.verdict.judge(&around, rally.has_run());
+                    self.tell(Input::Judged(judgement));
+                }
                 Action::End => {
                     self.result = self.rally.as_ref().map(Rally::result);
                 }
@@ -303,7 +395,7 @@ impl World {
         match message {
             Message::Start(_) => {
                 let is_first = self.agents.values().all(|agent| !agent.has_started);
-                let own = &self.agents[&id].report.bundle_sha256;
+                let own = &self.agents[id].report.bundle_sha256;
                 for (other, agent) in &self.agents {
                     let is_same = agent.report.bundle_sha256 == own;
                     assert!(
@@ -349,11 +441,20 @@ impl World {
             Event::AggregatorComes => {
                 let former = self.former.clone();
                 self.rally = Some(Rally::new(self.config.clone(), former, self.now_ms));
+                self.verdict = Verdict::default();
                 self.in_flight = 0;
                 let delay = self.dice.ms(2000);
                 self.later(delay, Event::OutputReady);
                 if self.stop_asked {
                     self.tell(Input::Stop("a user stopped the run".to_owned()));
+                }
+            }
+            Event::Look => {
+                self.later(500, Event::Look);
+                let Some(rally) = &self.rally else { return };
+                let elapsed_ms = rally.load_elapsed_ms(self.now_ms);
+                if let Some(crossed) = self.verdict.look(elapsed_ms, self.now_ms) {
+                    self.tell(Input::Crossed(crossed));
                 }
             }
             Event::OutputReady => self.tell(Input::OutputReady(0)),
@@ -382,6 +483,7 @@ impl World {
                 born_ms: self.now_ms,
                 life: Life::Lives,
                 report,
+                measures: Some(Measures::new(&self.thresholds)),
                 ..Agent::default()
             },
         );
@@ -451,6 +553,8 @@ impl World {
         for seq in frames {
             self.up(session, Up::Frame(seq));
         }
+        self.up(session, Up::Terms);
+        self.say_ledger(id, Detail::Summary);
         if self.dice.percent(breaks) {
             let delay = self.dice.ms(40_000);
             self.later(delay, Event::Break(session));
@@ -470,6 +574,15 @@ impl World {
         }
     }
 
+    fn say_ledger(&mut self, id: u32, detail: Detail) {
+        let agent = self.agents.get_mut(&id).unwrap();
+        let is_last = agent.report.phase == i32::from(AgentPhase::Finished);
+        let Some(measures) = &mut agent.measures else { return };
+        for part in measures.ledger.snapshot(detail, is_last) {
+            self.say(id, Up::Ledger(part));
+        }
+    }
+
     fn report(&mut self, id: u32) {
         let report = self.agents[&id].report.clone();
         self.say(id, Up::Report(report));
@@ -484,6 +597,17 @@ impl World {
             Up::Report(report) => self.tell(Input::Reported(session, report)),
             Up::Setup(answer) => self.tell(Input::SetupAnswered(session, answer)),
             Up::Teardown(answer) => self.tell(Input::TeardownAnswered(session, answer)),
+            Up::Terms => {
+                let handles_summary = self.handles_summary;
+                self.verdict.learn(Terms { handles_summary, ..Terms::default() });
+            }
+            Up::Ledger(ledger) => {
+                let source = self.rally.as_ref().and_then(|rally| rally.ledger_source(session));
+                let Some((id, born_unix_ns)) = source else { return };
+                let is_last = self.verdict.take(id, born_unix_ns, ledger).unwrap();
+                self.tell(Input::Ledgered { session, is_last });
+            }
+            Up::Summary => self.tell(Input::SummaryAnswered(session)),
             Up::Bundle(part) => self.tell(Input::BundleSent(session, part)),
             Up::WantBundle(offset) => self.tell(Input::BundleWanted(session, offset)),
             Up::Frame(seq) => {
@@ -609,16 +733,35 @@ impl World {
             AgentPhase::Unspecified | AgentPhase::Preparing | AgentPhase::Starting => {}
         }
         self.report(id);
+        if phase == AgentPhase::Finished {
+            self.say_ledger(id, Detail::Summary);
+        }
     }
 
     fn tick(&mut self, id: u32, incarnation: &str) {
+        let now_ms = self.now_ms;
+        let values: Vec<f64> = (0..3)
+            .map(|_| {
+                let low = if self.dice.percent(self.fast) { 0 } else { 50 };
+                f64::from(u32::try_from(low + self.dice.below(50)).unwrap())
+            })
+            .collect();
         let Some(agent) = self.agent(id, incarnation) else { return };
         if agent.report.phase == i32::from(AgentPhase::Running) {
             let seq = agent.report.last_seq + 1;
             agent.report.last_seq = seq;
             agent.report.emitted += seq % 7 + 1;
             agent.frames.insert(seq, seq % 7 + 1);
+            if let Some(measures) = &mut agent.measures {
+                measures.seen += 1;
+                measures.add("seen", 1.0, now_ms);
+                for value in values {
+                    measures.took.push(value);
+                    measures.add("took", value, now_ms);
+                }
+            }
             self.say(id, Up::Frame(seq));
+            self.say_ledger(id, Detail::Verdict);
         }
         self.report(id);
         self.later(1000, Event::Tick(id, incarnation.to_owned()));
@@ -669,6 +812,12 @@ impl World {
                 agent.teardown = true;
                 self.teardowns += u32::from(is_new);
                 self.say(id, Up::Teardown(Answer { ok: true, ..Answer::default() }));
+            }
+            Message::RunSummary(_) => {
+                let is_new = agent.summary.is_none();
+                agent.summary.get_or_insert_default();
+                self.summaries += u32::from(is_new);
+                self.say(id, Up::Summary);
             }
             Message::Finish(_) => {
                 let delay = 10 + self.dice.ms(500);
@@ -737,9 +886,47 @@ impl World {
         if !has_started && !self.wants_setup {
             assert_eq!(self.teardowns, 0, "teardown() ran without a start");
         }
+        assert!(self.summaries <= 1 || !was_calm, "handleSummary() ran {} times", self.summaries);
         if outcome.reason == Reason::ThresholdsMet {
             self.verify_books(result);
         }
+        if matches!(outcome.reason, Reason::ThresholdsMet | Reason::ThresholdsCrossed) {
+            self.verify_verdict(outcome.reason);
+        }
+    }
+
+    /// The verdict is that of one k6 which saw all values.
+    fn verify_verdict(&self, reason: Reason) {
+        if self.agent_deaths > 0 {
+            return;
+        }
+        let measures = || self.agents.values().filter_map(|agent| agent.measures.as_ref());
+        let seen: u64 = measures().map(|measures| measures.seen).sum();
+        let mut took: Vec<f64> = measures().flat_map(|m| m.took.iter().copied()).collect();
+        took.sort_by(f64::total_cmp);
+        let p90 = match took.len() {
+            0 => 0.0,
+            count => {
+                #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+                let at = 0.9 * (count - 1) as f64;
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "an index"
+                )]
+                let (low, high) = (took[at.floor() as usize], took[at.ceil() as usize]);
+                low + (high - low) * at.fract()
+            }
+        };
+        let is_crossed = seen >= self.limit || p90 >= 50.0;
+        let message = &self.result.as_ref().unwrap().outcome.as_ref().unwrap().message;
+        assert_eq!(
+            reason == Reason::ThresholdsCrossed,
+            is_crossed,
+            "{message}: {seen} of {}, {p90}",
+            self.limit
+        );
+        assert!(self.summaries >= 1 || !self.handles_summary, "handleSummary() did not run");
     }
 
     fn verify_books(&self, result: &RunResult) {
@@ -803,7 +990,9 @@ proptest! {
         let world = World::new(seed, instances, weather).run();
         world.verify();
         let outcome = world.result.unwrap().outcome.unwrap();
-        prop_assert_eq!(outcome.reason, Reason::ThresholdsMet, "{}", outcome.message);
+        let is_verdict =
+            matches!(outcome.reason, Reason::ThresholdsMet | Reason::ThresholdsCrossed);
+        prop_assert!(is_verdict, "{}: {}", outcome.reason.as_str(), outcome.message);
     }
 }
 
@@ -856,7 +1045,14 @@ fn the_simulated_weather_reaches_every_kind_of_end() {
             tolerated += u32::from(!result.lost.is_empty());
         }
     }
-    for reason in ["ThresholdsMet", "ScriptFailed", "SetupFailed", "RunnersLost", "Stopped"] {
+    for reason in [
+        "ThresholdsMet",
+        "ThresholdsCrossed",
+        "ScriptFailed",
+        "SetupFailed",
+        "RunnersLost",
+        "Stopped",
+    ] {
         assert!(reasons.contains_key(reason), "{reasons:?}");
     }
     assert!(reasons.contains_key("OutputFailed"), "{reasons:?}");

@@ -1,0 +1,3 @@
+export const options = { iterations: 2, summaryTimeUnit: "s" };
+
+export default function () {}
