@@ -12,7 +12,7 @@ export const options = {
 export default function () {
   const value = values[exec.vu.iterationInInstance % values.length];
   counter.add(Math.abs(value));
-  gauge.add(-3);
+  gauge.add(0.25);
   rate.add(value);
   trend.add(value);
   zeros.add(0);
