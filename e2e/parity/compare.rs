@@ -106,7 +106,9 @@ fn logs(found: &mut Found, head: &Head, k6: &Ran, weir: &Ran) {
     for log in all {
         let [a, b] = [&of_k6, &of_weir].map(|counts| counts.get(log).copied().unwrap_or_default());
         let first_line = log.1.lines().next().unwrap_or_default();
-        if log.1.starts_with(WANTS_VUS) && of_weir.keys().any(|(_, text)| text.starts_with(WANTS_VUS)) {
+        if log.1.starts_with(WANTS_VUS)
+            && of_weir.keys().any(|(_, text)| text.starts_with(WANTS_VUS))
+        {
             found.tolerate(Tolerated::Share);
         } else if (a, b) == (1, 0) && log.0 == "error" && weir.stderr.contains(first_line) {
             found.tolerate(Tolerated::Told);
@@ -184,14 +186,17 @@ impl Both<'_> {
             (Value::Number(of_k6), Value::Number(of_weir)) => {
                 let [of_k6, of_weir] = [of_k6, of_weir].map(|n| n.as_f64().unwrap_or(f64::NAN));
                 let is_free = |metric: &str| self.head.free.iter().any(|free| free == metric);
-                let how = if path.ends_with("testRunDurationMs") || path.ends_with("config.duration") {
+                let how = if path.ends_with("testRunDurationMs")
+                    || path.ends_with("config.duration")
+                {
                     let far = (of_k6 - of_weir).abs() > DURATION_APART_MS;
                     match far {
                         _ if is_free("duration") => How::Any(Tolerated::Free),
                         true => How::Exact,
                         false => How::Any(Tolerated::Duration),
                     }
-                } else if is_free("checks") && ["passes", "fails"].iter().any(|k| path.ends_with(k)) {
+                } else if is_free("checks") && ["passes", "fails"].iter().any(|k| path.ends_with(k))
+                {
                     How::Any(Tolerated::Free)
                 } else {
                     How::Exact
@@ -202,7 +207,13 @@ impl Both<'_> {
         }
     }
 
-    fn keys(&self, found: &mut Found, path: &str, k6: &Map<String, Value>, weir: &Map<String, Value>) {
+    fn keys(
+        &self,
+        found: &mut Found,
+        path: &str,
+        k6: &Map<String, Value>,
+        weir: &Map<String, Value>,
+    ) {
         for (one, other, who) in [(k6, weir, "Weir"), (weir, k6, "k6")] {
             for key in one.keys().filter(|key| !other.contains_key(*key)) {
                 if let Some(why) = may_lack(self.head, key, &self.durations) {
@@ -220,7 +231,8 @@ impl Both<'_> {
             let name = |metric: &Value| metric["name"].as_str().unwrap_or_default().to_owned();
             Value::Object(metrics.iter().map(|metric| (name(metric), metric.clone())).collect())
         };
-        let names = |metrics: &[Value]| metrics.iter().map(|m| m["name"].clone()).collect::<Vec<_>>();
+        let names =
+            |metrics: &[Value]| metrics.iter().map(|m| m["name"].clone()).collect::<Vec<_>>();
         if names(k6) != names(weir) {
             found.tolerate(Tolerated::Order);
         }

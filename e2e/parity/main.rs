@@ -77,7 +77,8 @@ fn main() -> ExitCode {
     let filters: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let k6s = env::var("WEIR_K6").expect("WEIR_K6: the binaries of k6, separated by colons");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let weir = env::var_os("WEIR_BIN").map_or_else(|| root.join("target/debug/weir"), PathBuf::from);
+    let weir =
+        env::var_os("WEIR_BIN").map_or_else(|| root.join("target/debug/weir"), PathBuf::from);
     assert!(weir.is_file(), "WEIR_BIN: {} is not there", weir.display());
     let target = Target::start();
     let mut rows = Vec::new();
@@ -93,7 +94,8 @@ fn main() -> ExitCode {
         };
         let version = version(&world.k6);
         println!("\nk6 {version}: {k6}\n");
-        let mut cases = case::corpus(&root.join("e2e/parity/scripts"), &work.path().join("scripts"));
+        let mut cases =
+            case::corpus(&root.join("e2e/parity/scripts"), &work.path().join("scripts"));
         let mut left_out = BTreeMap::new();
         if !is_short {
             match examples::find(&version, &work.path().join("k6/examples"), &target) {
@@ -134,7 +136,11 @@ fn main() -> ExitCode {
         println!("  {count:>6} {}", why.reason());
     }
     print_matrix(&rows);
-    println!("\n{} in {:.0} s", if is_ok { "parity" } else { "NO PARITY" }, began.elapsed().as_secs_f64());
+    println!(
+        "\n{} in {:.0} s",
+        if is_ok { "parity" } else { "NO PARITY" },
+        began.elapsed().as_secs_f64()
+    );
     if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

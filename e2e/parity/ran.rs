@@ -75,11 +75,8 @@ pub(crate) fn run(world: &World, case: &Case, runner: Runner) -> Ran {
     if !case.head.plain {
         args.push(format!("--summary-export={EXPORT}"));
     }
-    let script = if case.head.archive {
-        archived(world, case, &args, &folder)
-    } else {
-        case.script.clone()
-    };
+    let script =
+        if case.head.archive { archived(world, case, &args, &folder) } else { case.script.clone() };
     let mut command = match runner {
         Runner::K6 => {
             let mut command = Command::new(&world.k6);

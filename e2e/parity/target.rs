@@ -37,19 +37,17 @@ type Counts = Arc<Mutex<BTreeMap<String, BTreeMap<String, u64>>>>;
 impl Target {
     pub(crate) fn start() -> Self {
         let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()));
-        let tls = ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![key.cert.der().clone()], private)
-            .unwrap();
+        let private =
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()));
+        let tls =
+            ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![key.cert.der().clone()], private)
+                .unwrap();
         let counts = Counts::default();
-        Self {
-            http: listen(&counts, None),
-            https: listen(&counts, Some(Arc::new(tls))),
-            counts,
-        }
+        Self { http: listen(&counts, None), https: listen(&counts, Some(Arc::new(tls))), counts }
     }
 
     /// What was counted for a run.
@@ -73,7 +71,11 @@ fn listen(counts: &Counts, tls: Option<Arc<ServerConfig>>) -> SocketAddr {
     address
 }
 
-fn serve(stream: TcpStream, tls: Option<Arc<ServerConfig>>, counts: &Counts) -> std::io::Result<()> {
+fn serve(
+    stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    counts: &Counts,
+) -> std::io::Result<()> {
     stream.set_read_timeout(Some(IDLE))?;
     stream.set_nodelay(true)?;
     match tls {
@@ -176,7 +178,8 @@ fn answer(request: &Request, scheme: &str, counts: &Counts) -> Answer {
     match *path.as_slice() {
         ["count", run, name] => {
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(run.to_owned()).or_default().entry(name.to_owned()).or_default();
+            let count =
+                counts.entry(run.to_owned()).or_default().entry(name.to_owned()).or_default();
             *count += 1;
             Answer::json(&json!({ "ok": true }))
         }
@@ -214,7 +217,8 @@ fn answer(request: &Request, scheme: &str, counts: &Counts) -> Answer {
 fn echo(request: &Request, scheme: &str) -> Value {
     let text = String::from_utf8_lossy(&request.body);
     let host = request.headers.get("Host").cloned().unwrap_or_default();
-    let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+    let query =
+        if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
     let is_form = request
         .headers
         .get("Content-Type")
@@ -236,7 +240,9 @@ fn cookies(request: &Request) -> Value {
 }
 
 fn object(pairs: Vec<(String, String)>) -> Value {
-    Value::Object(pairs.into_iter().map(|(name, value)| (name, json!(value))).collect::<Map<_, _>>())
+    Value::Object(
+        pairs.into_iter().map(|(name, value)| (name, json!(value))).collect::<Map<_, _>>(),
+    )
 }
 
 fn pairs(query: &str) -> Vec<(String, String)> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     case::Head,
     compare::Found,
-    tolerated::{How, Tolerated, how, may_lack},
+    tolerated::{DEPRECATED, How, Tolerated, how, may_lack},
 };
 
 /// Lines of one text that the other lacks, shown at most.
@@ -19,6 +19,10 @@ pub(crate) fn compare(
     texts: [&str; 2],
 ) {
     let mut lines = texts.map(|text| text.lines().map(str::trim_end).collect::<Vec<_>>());
+    if lines[0].iter().any(|line| line.starts_with(DEPRECATED)) {
+        found.tolerate(Tolerated::Deprecated);
+        lines[0].retain(|line| !line.starts_with(DEPRECATED));
+    }
     let [named_by_k6, named_by_weir] =
         [0, 1].map(|i| lines[i].iter().filter_map(|line| measured(line)).collect::<BTreeSet<_>>());
     for metric in named_by_k6.symmetric_difference(&named_by_weir) {
@@ -93,11 +97,13 @@ impl Line<'_> {
         if indent(k6) != indent(weir) {
             return false;
         }
-        let is_check = |line: &str| ["✓", "✗", "↳"].iter().any(|m| line.trim_start().starts_with(m));
+        let is_check =
+            |line: &str| ["✓", "✗", "↳"].iter().any(|m| line.trim_start().starts_with(m));
         let is_threshold = k6.contains('\'');
         if is_check(k6) && !is_threshold && self.head.free.iter().any(|free| free == "checks") {
             self.why = Some(Tolerated::Free);
-            let bare = |line: &str| line.replace(|c: char| c.is_ascii_digit() || "✓✗".contains(c), "");
+            let bare =
+                |line: &str| line.replace(|c: char| c.is_ascii_digit() || "✓✗".contains(c), "");
             return bare(k6).split_whitespace().eq(bare(weir).split_whitespace());
         }
         // The unit of a free value is as free as the value: 0.9 ms or 1.1 s, 90 B or 1.1 kB.
@@ -109,7 +115,10 @@ impl Line<'_> {
     fn word(&mut self, k6: &Word, weir: &Word) -> bool {
         match (k6, weir) {
             (Word::Text(k6), Word::Text(weir)) => k6 == weir,
-            (Word::Number(key, value, unit, decimals), Word::Number(other_key, other, other_unit, _)) => {
+            (
+                Word::Number(key, value, unit, decimals),
+                Word::Number(other_key, other, other_unit, _),
+            ) => {
                 let is_rate = unit.ends_with("/s");
                 if key != other_key || is_rate != other_unit.ends_with("/s") {
                     return false;
@@ -123,7 +132,8 @@ impl Line<'_> {
                             self.near = Some(why);
                         }
                         let last_digit = 10_f64.powi(-*decimals) / 2.0 * 1.001;
-                        let error = if error > 1e-6 { error * value.abs() + last_digit } else { 0.0 };
+                        let error =
+                            if error > 1e-6 { error * value.abs() + last_digit } else { 0.0 };
                         return unit == other_unit && (value - other).abs() <= error;
                     }
                 }
@@ -163,9 +173,8 @@ fn words(line: &str, free: bool) -> Vec<Word> {
         };
         let decimals = number.split_once('.').map_or(0, |(_, decimals)| decimals.len());
         let mut unit = unit.to_owned();
-        let is_size = |next: &&str| {
-            ["B", "kB", "MB", "GB", "TB"].contains(&next.trim_end_matches("/s"))
-        };
+        let is_size =
+            |next: &&str| ["B", "kB", "MB", "GB", "TB"].contains(&next.trim_end_matches("/s"));
         if unit.is_empty()
             && let Some(size) = parts.next_if(|next| is_size(&next))
         {
@@ -176,7 +185,12 @@ fn words(line: &str, free: bool) -> Vec<Word> {
             (true, false) => String::new(),
             (false, _) => unit,
         };
-        words.push(Word::Number(key.to_owned(), number_value, unit, i32::try_from(decimals).unwrap()));
+        words.push(Word::Number(
+            key.to_owned(),
+            number_value,
+            unit,
+            i32::try_from(decimals).unwrap(),
+        ));
     }
     words
 }

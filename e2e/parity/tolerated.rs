@@ -15,6 +15,7 @@ pub(crate) enum Tolerated {
     Told,
     Share,
     Order,
+    Deprecated,
 }
 
 impl Tolerated {
@@ -44,6 +45,9 @@ impl Tolerated {
             }
             Self::Share => {
                 "warnings that an executor has no more VUs: each instance logs it of its own share of them"
+            }
+            Self::Deprecated => {
+                "k6 1 says on standard output that --no-summary is deprecated: Weir takes the flag without a word"
             }
             Self::Order => {
                 "order of metrics in the export of --new-machine-readable-summary: two runs of k6 differ in it too"
@@ -113,6 +117,9 @@ fn may_lack_vus(durations_ms: &[f64]) -> bool {
     let is_long = durations_ms.iter().any(|ms| *ms > 700.0);
     is_short && is_long
 }
+
+/// What k6 1 prints of a flag.
+pub(crate) const DEPRECATED: &str = "Flag --no-summary has been deprecated";
 
 /// What an executor logs when it wants more VUs than its instance has.
 pub(crate) const WANTS_VUS: &str = "Insufficient VUs, ";
