@@ -201,6 +201,7 @@ fn state(report: &Report) -> Report {
         unparsable_lines: 0,
         outputs: Vec::new(),
         vus: 0,
+        vus_max: 0,
         last_seq: 0,
         dropped: 0,
         ..report.clone()

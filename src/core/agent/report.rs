@@ -45,6 +45,7 @@ impl Machine {
             started_unix_ns: self.started_unix_ns,
             ended_unix_ns: self.ended_unix_ns,
             vus: self.vus,
+            vus_max: self.vus_max,
             last_seq: account.totals.last_seq,
             dropped: account.totals.dropped,
             bundle_sha256: self.bundle.as_ref().map(|b| b.sha256.clone()).unwrap_or_default(),
