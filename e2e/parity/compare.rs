@@ -227,7 +227,7 @@ impl Both<'_> {
 
     /// Metrics as the machine-readable summary lists them.
     fn list_of_metrics(&self, found: &mut Found, path: &str, k6: &[Value], weir: &[Value]) {
-        let named = |metrics: &[Value]| {
+        let by_name = |metrics: &[Value]| {
             let name = |metric: &Value| metric["name"].as_str().unwrap_or_default().to_owned();
             Value::Object(metrics.iter().map(|metric| (name(metric), metric.clone())).collect())
         };
@@ -237,7 +237,7 @@ impl Both<'_> {
             found.tolerate(Tolerated::Order);
         }
         found.equal(&format!("length of {path}"), &k6.len(), &weir.len());
-        self.metrics(found, path, &named(k6), &named(weir));
+        self.metrics(found, path, &by_name(k6), &by_name(weir));
     }
 
     fn metrics(&self, found: &mut Found, path: &str, k6: &Value, weir: &Value) {

@@ -64,6 +64,9 @@ const MAYBE: &[(&str, &[&str])] = &[
     ("thresholds_readme_example.js", &["iterations", "iteration_duration"]),
 ];
 
+/// Examples with thresholds of a few milliseconds.
+const ALONE: &[&str] = &["localhost.js"];
+
 /// Exit codes of k6 itself that are not 0.
 const EXITS: &[(&str, i32)] = &[("enhanced/abort.ts", 108), ("thresholds_readme_example.js", 99)];
 
@@ -124,6 +127,7 @@ fn take(found: &mut Examples, work: &Path, path: &Path, config: &Path) {
         exit: EXITS.iter().find(|(known, _)| *known == name).map_or(0, |(_, exit)| *exit),
         free: everywhere.into_iter().chain(of(FREE)).collect(),
         maybe: of(MAYBE).collect(),
+        alone: ALONE.contains(&name.as_str()),
         logs: Logs::Levels,
         ..Head::default()
     };

@@ -23,6 +23,11 @@ pub(crate) fn compare(
         found.tolerate(Tolerated::Deprecated);
         lines[0].retain(|line| !line.starts_with(DEPRECATED));
     }
+    if head.free.iter().any(|free| free == "checks") {
+        // Below a check that failed at least once.
+        lines.iter_mut().for_each(|lines| lines.retain(|line| !line.trim_start().starts_with('↳')));
+        found.tolerate(Tolerated::Free);
+    }
     let [named_by_k6, named_by_weir] =
         [0, 1].map(|i| lines[i].iter().filter_map(|line| measured(line)).collect::<BTreeSet<_>>());
     for metric in named_by_k6.symmetric_difference(&named_by_weir) {
@@ -37,8 +42,7 @@ pub(crate) fn compare(
     if of_k6.len() != of_weir.len() {
         found.differ(format!("{name}: k6 {} lines, Weir {}", of_k6.len(), of_weir.len()));
         for (one, other, who) in [(&of_k6, &of_weir, "Weir"), (&of_weir, &of_k6, "k6")] {
-            let start = |line: &str| line.split(": ").next().unwrap_or_default().to_owned();
-            let lacks = |line: &&&str| !other.iter().any(|other| start(other) == start(line));
+            let lacks = |line: &&&str| !other.iter().any(|other| shape(other) == shape(line));
             for line in one.iter().filter(lacks).take(SHOWN_MAX) {
                 found.differ(format!("{name}: {who} has not {:?}", line.trim()));
             }
@@ -59,6 +63,13 @@ pub(crate) fn compare(
             found.differ(format!("{name}: k6 {:?}, Weir {:?}", of_k6.trim(), of_weir.trim()));
         }
     }
+}
+
+/// What of a line no value changes: what stands before its first one.
+fn shape(line: &str) -> &str {
+    let line = line.trim_start().trim_start_matches(['✓', '✗', ' ']);
+    let end = line.rfind("' ").or_else(|| line.find(": "));
+    line.get(..end.unwrap_or(line.len())).unwrap_or(line)
 }
 
 /// The metric of a line of values, such as `iterations....: 20 8985.9/s`.
@@ -97,8 +108,7 @@ impl Line<'_> {
         if indent(k6) != indent(weir) {
             return false;
         }
-        let is_check =
-            |line: &str| ["✓", "✗", "↳"].iter().any(|m| line.trim_start().starts_with(m));
+        let is_check = |line: &str| line.trim_start().starts_with(['✓', '✗']);
         let is_threshold = k6.contains('\'');
         if is_check(k6) && !is_threshold && self.head.free.iter().any(|free| free == "checks") {
             self.why = Some(Tolerated::Free);
@@ -126,7 +136,7 @@ impl Line<'_> {
                 let how = how(self.head, self.metric, if is_rate { "rate" } else { key }, is_rate);
                 match how {
                     How::Any(why) => self.why = Some(why),
-                    How::Exact => return value == other && unit == other_unit,
+                    How::Exact => return value.to_bits() == other.to_bits() && unit == other_unit,
                     How::Near(error, why) => {
                         if value.to_bits() != other.to_bits() {
                             self.near = Some(why);
@@ -176,9 +186,9 @@ fn words(line: &str, free: bool) -> Vec<Word> {
         let is_size =
             |next: &&str| ["B", "kB", "MB", "GB", "TB"].contains(&next.trim_end_matches("/s"));
         if unit.is_empty()
-            && let Some(size) = parts.next_if(|next| is_size(&next))
+            && let Some(size) = parts.next_if(|next| is_size(next))
         {
-            unit = size.to_owned();
+            size.clone_into(&mut unit);
         }
         let unit = match (free, unit.ends_with("/s")) {
             (true, true) => "/s".to_owned(),
