@@ -48,6 +48,8 @@ pub(crate) enum Logs {
     Messages,
     /// How many of each level, not which.
     Levels,
+    /// Nothing: time decides.
+    Free,
 }
 
 /// One script, and how it is run.

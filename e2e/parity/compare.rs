@@ -89,6 +89,9 @@ fn duration_ms(ran: &Ran) -> Option<f64> {
 
 /// What the script logs, and what k6 logs about it.
 fn logs(found: &mut Found, head: &Head, k6: &Ran, weir: &Ran) {
+    if head.logs == Logs::Free {
+        return found.tolerate(Tolerated::Free);
+    }
     let count = |ran: &Ran| {
         let mut counts = BTreeMap::new();
         for log in &ran.logs {

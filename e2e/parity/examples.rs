@@ -19,6 +19,7 @@ use crate::{
 const HOSTS: &[&str] = &[
     "api.github.com",
     "dev-li-david.pantheonsite.io",
+    "echo.websocket.org",
     "httpbin.org",
     "quickpizza.grafana.com",
     "sha256.badssl.com",
@@ -34,8 +35,6 @@ const NEEDS: &[(&str, &str)] = &[
     ("k6/net/grpc", "needs a gRPC server"),
     ("k6/experimental/redis", "needs a Redis server"),
     ("K6_SECRET_SOURCE_URL", "needs its own server of secrets"),
-    ("k6/ws\"", "needs a WebSocket server"),
-    ("k6/websockets", "needs a WebSocket server"),
 ];
 
 /// Examples left out by their names.
@@ -52,11 +51,16 @@ const FREE: &[(&str, &[&str])] = &[
     ("custom_metrics.js", &["my_gauge", "my_trend"]),
     ("enhanced/abort.ts", &["iterations"]),
     ("tagging.js", &["my_trend"]),
+    ("websocket.js", &["ws_msgs_sent", "ws_msgs_received"]),
+    ("websockets/test-echo.js", &["ws_msgs_sent", "ws_msgs_received"]),
     (
         "thresholds_readme_example.js",
         &["check_failure_rate", "checks", "http_req_failed", "http_reqs", "iterations"],
     ),
 ];
+
+/// Examples in which time decides how often they log.
+const FREE_LOGS: &[&str] = &["websocket.js", "websockets/test-echo.js"];
 
 /// Metrics that chance keeps away from an example.
 const MAYBE: &[(&str, &[&str])] = &[
@@ -128,7 +132,7 @@ fn take(found: &mut Examples, work: &Path, path: &Path, config: &Path) {
         free: everywhere.into_iter().chain(of(FREE)).collect(),
         maybe: of(MAYBE).collect(),
         alone: ALONE.contains(&name.as_str()),
-        logs: Logs::Levels,
+        logs: if FREE_LOGS.contains(&name.as_str()) { Logs::Free } else { Logs::Levels },
         ..Head::default()
     };
     let script = path.to_string_lossy().into_owned();

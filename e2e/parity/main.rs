@@ -19,6 +19,7 @@ mod ran;
 mod target;
 mod text;
 mod tolerated;
+mod websocket;
 
 use std::{
     collections::BTreeMap,

@@ -17,6 +17,8 @@ use rustls::{
 };
 use serde_json::{Map, Value, json};
 
+use crate::websocket;
+
 /// A connection on which nothing comes for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 /// The page of every address that is none of httpbin's.
@@ -124,6 +126,18 @@ fn converse<S: Read + Write>(
     counts: &Counts,
 ) -> std::io::Result<()> {
     while let Some(request) = read(&mut stream)? {
+        if let Some(key) = request.headers.get("Sec-Websocket-Key") {
+            let accept = websocket::accept(key);
+            let head = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Sec-WebSocket-Accept: {accept}\r\n\r\n"
+            );
+            let out = stream.get_mut();
+            out.write_all(head.as_bytes())?;
+            out.flush()?;
+            // A client says nothing before the answer, so nothing waits in the buffer.
+            return websocket::echo(out);
+        }
         let answer = answer(&request, scheme, counts);
         let mut head = format!("HTTP/1.1 {} Status\r\n", answer.status);
         for (name, value) in &answer.headers {

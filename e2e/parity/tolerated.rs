@@ -25,7 +25,7 @@ impl Tolerated {
             Self::Time => {
                 "values of k6's own timings, and counts per second: two runs of k6 differ in them too"
             }
-            Self::Free => "values of metrics that the head of the script names as not fixed by it",
+            Self::Free => "values and logs that the head of the script names as not fixed by it",
             Self::Percentile => {
                 "percentiles that are shown: Weir promises them within 0.1 %, their thresholds exactly"
             }
