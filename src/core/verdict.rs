@@ -252,10 +252,14 @@ fn read_answer(outcome: &Outcome) -> Result<wrapper::Answer, String> {
 
 /// k6 looks at its VUs once a second: an instance that ends before tells none of them, and the sum lacks it.
 fn complete_vus_max(view: &mut View, known: u64) {
-    if let Some(Metric { values: Values::Gauge { value, max, .. }, .. }) =
+    if let Some(Metric { values: Values::Gauge { value, min, max }, .. }) =
         view.metrics.get_mut("vus_max")
     {
         let known = stats::count_f64(known);
+        // Where it never grew, nor did that of the others.
+        if min.total_cmp(max).is_eq() {
+            *min = min.max(known);
+        }
         *value = value.max(known);
         *max = max.max(known);
     }
