@@ -25,7 +25,9 @@ pub(crate) fn compare(
     }
     if head.free.iter().any(|free| free == "checks") {
         // Below a check that failed at least once.
-        lines.iter_mut().for_each(|lines| lines.retain(|line| !line.trim_start().starts_with('↳')));
+        for lines in &mut lines {
+            lines.retain(|line| !line.trim_start().starts_with('↳'));
+        }
         found.tolerate(Tolerated::Free);
     }
     let [named_by_k6, named_by_weir] =

@@ -73,6 +73,7 @@ fn frame(first: u8, message: &[u8]) -> Vec<u8> {
 }
 
 /// SHA-1, which nothing but this handshake still needs.
+#[expect(clippy::many_single_char_names, reason = "as the standard names them")]
 fn sha1(text: &[u8]) -> [u8; 20] {
     let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     let mut padded = text.to_vec();
