@@ -255,13 +255,10 @@ fn complete_vus_max(view: &mut View, known: u64) {
     if let Some(Metric { values: Values::Gauge { value, min, max }, .. }) =
         view.metrics.get_mut("vus_max")
     {
-        let known = stats::count_f64(known);
-        // Where it never grew, nor did that of the others.
-        if min.total_cmp(max).is_eq() {
-            *min = min.max(known);
+        let missing = (stats::count_f64(known) - *max).max(0.0);
+        for number in [value, min, max] {
+            *number += missing;
         }
-        *value = value.max(known);
-        *max = max.max(known);
     }
 }
 

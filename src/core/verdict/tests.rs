@@ -184,5 +184,5 @@ fn the_vus_of_an_instance_that_k6_had_no_time_to_look_at_are_not_forgotten() {
     verdict.learn(terms(&settings(|_| {}), false));
     verdict.judge(&around(), true);
     let values = &verdict.metrics().unwrap()["vus_max"]["values"];
-    assert_eq!(*values, serde_json::json!({"value": 8, "min": 8, "max": 8}));
+    assert_eq!(values, &serde_json::json!({"value": 8, "min": 8, "max": 8}));
 }
