@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Deserialize;
 
 /// What a script's head may say.
+#[expect(clippy::struct_excessive_bools, reason = "wishes that do not exclude each other")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Head {

@@ -34,7 +34,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("https://jslib.k6.io", "imports a module from the internet"),
     ("k6/net/grpc", "needs a gRPC server"),
     ("k6/experimental/redis", "needs a Redis server"),
-    ("K6_SECRET_SOURCE_URL", "needs its own server of secrets"),
+    ("K6_SECRET_SOURCE_URL", "needs a server of secrets"),
 ];
 
 /// Examples left out by their names.
