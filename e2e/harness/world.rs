@@ -126,6 +126,14 @@ impl World {
         self.get(STANDIN, "/rows?table=k6db.samples").await.unwrap()
     }
 
+    /// Deletes all rows of the stand-in.
+    pub(crate) async fn forget_rows(&self) {
+        let path = "/rows?table=k6db.samples";
+        standin::request(&self.client, "DELETE", &self.namespace, STANDIN, path, String::new())
+            .await
+            .unwrap();
+    }
+
     /// The spec that most tests start from: parallelism, script, output to the stand-in. `more` is merged over it.
     pub(crate) fn spec(&self, parallelism: u32, script: Value, more: Value) -> Value {
         let mut spec = json!({
