@@ -127,6 +127,7 @@ impl World {
     }
 
     /// Deletes all rows of the stand-in.
+    #[allow(dead_code, reason = "of the benchmark, which shares this harness")]
     pub(crate) async fn forget_rows(&self) {
         let path = "/rows?table=k6db.samples";
         standin::request(&self.client, "DELETE", &self.namespace, STANDIN, path, String::new())
