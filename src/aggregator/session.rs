@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     core::rally::input::SessionId,
-    io::link::AggregatorEnd,
+    io::link::{AggregatorEnd, FromAgent},
     wire::session::{Frame, Hello, ToAgent, to_agent, to_aggregator},
 };
 
@@ -73,7 +73,7 @@ pub(super) fn spawn(
 
 async fn read(
     id: SessionId,
-    rx: &mut mpsc::Receiver<crate::wire::session::ToAggregator>,
+    rx: &mut FromAgent,
     events: &mpsc::Sender<(SessionId, SessionEvent)>,
     held: &Semaphore,
 ) {
