@@ -65,6 +65,7 @@ struct Shared {
     seen: mpsc::UnboundedSender<(Seen, i64)>,
     /// When agents may be ready: none yet, all but the last from then on, all.
     gate: watch::Receiver<Gate>,
+    spreads_summaries: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +103,8 @@ async fn all(scene: &Scene, ledgers: Vec<(Ledger, Dice)>) -> Value {
         ca_pem: scene.cert_pem.clone(),
         token: TOKEN.to_owned(),
     }));
-    let shared = Arc::new(Shared { scene: scene.clone(), dialer, seen, gate });
+    let spreads_summaries = std::env::var("SUMMARIES").is_ok_and(|how| how == "spread");
+    let shared = Arc::new(Shared { scene: scene.clone(), dialer, seen, gate, spreads_summaries });
     let began_ns = clock::unix_ns();
     for (id, (ledger, dice)) in (1..).zip(ledgers) {
         tokio::spawn(Agent::new(id, ledger, dice, shared.clone()).live());
@@ -143,7 +145,12 @@ async fn all(scene: &Scene, ledgers: Vec<(Ledger, Dice)>) -> Value {
         "abort": usage::time(log.last(Seen::Stopped) - log.last(Seen::SaidAbort)),
         "close": usage::time(log.last(Seen::Gone) - log.first(Seen::Finishing)),
         "failed_dials": log.count(Seen::DialFailed).to_string(),
-        "redials": format!("{}, refused {}", log.count(Seen::Redialled), log.count(Seen::Refused)),
+        "redials": format!(
+            "{}, {} of them under load, {} after",
+            log.count(Seen::Redialled),
+            log.times(Seen::Redialled).filter(|at| (at_start.0..at_abort.0).contains(at)).count(),
+            log.times(Seen::Redialled).filter(|at| *at >= at_abort.0).count(),
+        ),
         "bytes": log.mean(|seen| if let Seen::LoadBytes(n) = seen { Some(n) } else { None }),
         "summary_bytes": log.mean(|seen| if let Seen::SummaryBytes(n) = seen { Some(n) } else { None }),
         "wire": wire.to_string(),
@@ -279,7 +286,7 @@ impl Agent {
         let mut letters = vec![Up::Hello(hello)];
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        self.summary_due = Instant::now();
+        self.summary_due = self.first_summary();
         loop {
             for letter in letters.drain(..) {
                 let letter = ToAggregator { message: Some(letter) };
@@ -325,11 +332,17 @@ impl Agent {
                 Next::Message(Some(message)) => {
                     if matches!(message, Down::Start(_)) {
                         beat.reset();
+                        self.summary_due = self.first_summary();
                     }
                     letters = self.obey(message);
                 }
             }
         }
+    }
+
+    fn first_summary(&self) -> Instant {
+        let spread = BETWEEN_SUMMARIES * self.id / self.shared.scene.agents;
+        Instant::now() + if self.shared.spreads_summaries { spread } else { Duration::ZERO }
     }
 
     /// Until this agent is to be ready.

@@ -4,7 +4,10 @@ use std::{hint::black_box, time::Instant};
 
 use serde_json::{Value, json};
 use weir::{
-    core::ledger::{codec::Detail, merged::Merged},
+    core::ledger::{
+        codec::{Detail, decode},
+        merged::Merged,
+    },
     wire::session::Ledger,
 };
 
@@ -40,6 +43,7 @@ pub(crate) fn measure(instances: u32) -> Value {
         "evaluate": evaluate,
         "evaluate_last": evaluate_last,
         "view": view,
+        "read": format!("{} / {}", each(instances, || read(instances, &verdict)), each(instances, || read(instances, &whole))),
         "take": each(instances, || take(&mut merged, instances, &verdict)),
         "take_summary": each(instances, || take(&mut merged, instances, &whole)),
         "held": usage::mib(held),
@@ -50,9 +54,22 @@ fn take(merged: &mut Merged, instances: u32, snapshots: &[Vec<Ledger>]) -> i64 {
     let mut took_ns = 0;
     for (instance_id, snapshot) in (1..=instances).zip(snapshots.iter().cycle()) {
         for message in snapshot {
+            let message = decode(message.clone()).expect("the ledger is one");
+            let began = Instant::now();
+            merged.merge(instance_id, 1, message).expect("the ledger is one of these");
+            took_ns += ns(began);
+        }
+    }
+    took_ns
+}
+
+fn read(instances: u32, snapshots: &[Vec<Ledger>]) -> i64 {
+    let mut took_ns = 0;
+    for (_, snapshot) in (1..=instances).zip(snapshots.iter().cycle()) {
+        for message in snapshot {
             let message = message.clone();
             let began = Instant::now();
-            merged.take(instance_id, 1, message).expect("the ledger is one");
+            black_box(decode(message).expect("the ledger is one"));
             took_ns += ns(began);
         }
     }

@@ -1,7 +1,8 @@
 //! Thousands of agents on one aggregator: two processes of real code, one of them the aggregator alone, and between them
 //! the real sessions over loopback. Prints what was measured beside its bound; judges nothing.
 //!
-//! `AGENTS` (or the first number among the arguments) tells how many agents, `LOAD_SECONDS` how long the load goes on.
+//! `AGENTS` (or the first number among the arguments) tells how many agents, `LOAD_SECONDS` how long the load goes on;
+//! with `SUMMARIES=spread` not all agents send their sketches in the same second.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
@@ -140,8 +141,9 @@ fn print(scene: &Scene, agents: &Value, aggregator: &Value, judging: &Value) {
         (judging, "evaluate", "thresholds over all ledgers (min / median / max)", "200 ms"),
         (judging, "evaluate_last", "  the same, for good", "200 ms"),
         (judging, "view", "metrics of the whole run for the summary", ""),
-        (judging, "take", "one ledger taken in", ""),
-        (judging, "take_summary", "one ledger with sketches taken in", ""),
+        (judging, "read", "one ledger read in its session (without / with sketches)", ""),
+        (judging, "take", "one ledger merged in the engine", ""),
+        (judging, "take_summary", "one ledger with sketches merged in the engine", ""),
         (judging, "held", "memory of all ledgers with sketches", ""),
         (agents, "connect", "all connected and welcomed (TLS)", ""),
         (agents, "close", "from Finish to the last Goodbye", ""),
