@@ -194,9 +194,7 @@ impl Engine {
             SessionEvent::Message(to_aggregator::Message::Teardown(outcome)) => {
                 self.tell(Input::TeardownAnswered(id, outcome));
             }
-            SessionEvent::Message(to_aggregator::Message::Ledger(ledger)) => {
-                self.on_ledger(id, ledger);
-            }
+            SessionEvent::Ledger(ledger) => self.on_ledger(id, ledger),
             SessionEvent::Message(to_aggregator::Message::Terms(terms)) => {
                 self.verdict.learn(terms);
             }
@@ -210,7 +208,9 @@ impl Engine {
                 self.tell(Input::BundleWanted(id, wanted.offset));
             }
             SessionEvent::Message(
-                to_aggregator::Message::Hello(_) | to_aggregator::Message::Frame(_),
+                to_aggregator::Message::Hello(_)
+                | to_aggregator::Message::Frame(_)
+                | to_aggregator::Message::Ledger(_),
             ) => {}
             SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
             SessionEvent::Closed => {

@@ -7,8 +7,11 @@ use prost::Message as _;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
-    core::rally::input::SessionId,
-    io::link::AggregatorEnd,
+    core::{
+        ledger::codec::{self, Decoded, NoLedger},
+        rally::input::SessionId,
+    },
+    io::link::{AggregatorEnd, FromAgent},
     wire::session::{Frame, Hello, ToAgent, to_agent, to_aggregator},
 };
 
@@ -28,6 +31,8 @@ pub(super) enum SessionEvent {
     Message(to_aggregator::Message),
     /// A frame that takes so much of [`HELD_MAX`].
     Frame(Frame, u32),
+    /// A ledger, read here and not in the engine: sessions run on all processors, the engine on one.
+    Ledger(Result<Decoded, NoLedger>),
     Closed,
 }
 
@@ -73,7 +78,7 @@ pub(super) fn spawn(
 
 async fn read(
     id: SessionId,
-    rx: &mut mpsc::Receiver<crate::wire::session::ToAggregator>,
+    rx: &mut FromAgent,
     events: &mpsc::Sender<(SessionId, SessionEvent)>,
     held: &Semaphore,
 ) {
@@ -93,6 +98,9 @@ async fn read(
                     Err(_) => return,
                 }
                 SessionEvent::Frame(frame, cost)
+            }
+            Some(to_aggregator::Message::Ledger(ledger)) => {
+                SessionEvent::Ledger(codec::decode(ledger))
             }
             Some(to_aggregator::Message::Hello(_)) | None => return,
             Some(other) => SessionEvent::Message(other),

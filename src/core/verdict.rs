@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ledger::{
-        codec::NoLedger,
+        codec::{Decoded, NoLedger},
         merged::Merged,
         stats,
         verdict::Evaluated,
@@ -23,7 +23,7 @@ use crate::{
     api::v1alpha1::ThresholdStatus,
     wire::{
         result::Artifacts,
-        session::{Ledger, Outcome, Terms},
+        session::{Outcome, Terms},
     },
 };
 
@@ -91,15 +91,15 @@ impl Verdict {
     /// Takes a ledger of the instance whose process began at that time. True when its last one is there whole.
     ///
     /// # Errors
-    /// When it is none.
+    /// When it contradicts those of other instances.
     pub fn take(
         &mut self,
         instance_id: u32,
         born_unix_ns: i64,
-        ledger: Ledger,
+        ledger: Decoded,
     ) -> Result<bool, NoLedger> {
-        let is_last = ledger.last;
-        self.merged.take(instance_id, born_unix_ns, ledger)?;
+        let is_last = ledger.is_last();
+        self.merged.merge(instance_id, born_unix_ns, ledger)?;
         Ok(is_last && self.merged.is_complete(instance_id))
     }
 

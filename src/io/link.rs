@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, stream::BoxStream};
 use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::grpc;
 use crate::wire::session::{ToAgent, ToAggregator};
@@ -26,7 +28,29 @@ pub struct AggregatorEnd {
     /// Messages to the agent.
     pub tx: mpsc::Sender<ToAgent>,
     /// Messages from the agent.
-    pub rx: mpsc::Receiver<ToAggregator>,
+    pub rx: FromAgent,
+}
+
+/// Messages from an agent, read when they are asked for: between this and the network there is no queue of ours, for
+/// there is one of these for each of thousands of agents.
+pub struct FromAgent(BoxStream<'static, ToAggregator>);
+
+impl FromAgent {
+    /// What this stream yields.
+    pub fn new(messages: impl futures::Stream<Item = ToAggregator> + Send + 'static) -> Self {
+        Self(messages.fuse().boxed())
+    }
+
+    /// The next message; none when the session is over.
+    pub async fn recv(&mut self) -> Option<ToAggregator> {
+        self.0.next().await
+    }
+}
+
+impl std::fmt::Debug for FromAgent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FromAgent").finish_non_exhaustive()
+    }
 }
 
 /// How an agent reaches its aggregator.
@@ -78,7 +102,8 @@ impl Dialer {
             Self::Local(sessions) => {
                 let (to_aggregator, from_agent) = mpsc::channel(SESSION_QUEUE);
                 let (to_agent, from_aggregator) = mpsc::channel(SESSION_QUEUE);
-                let end = AggregatorEnd { tx: to_agent, rx: from_agent };
+                let rx = FromAgent::new(ReceiverStream::new(from_agent));
+                let end = AggregatorEnd { tx: to_agent, rx };
                 sessions.send(end).await.map_err(|_| DialError::Gone)?;
                 Ok(AgentEnd { tx: to_aggregator, rx: from_aggregator })
             }

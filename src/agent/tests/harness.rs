@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agent::{Exit, Settings, run, settings::SPOOL_BYTES_MAX},
-    core::plan::RunRef,
-    core::verdict::Verdict,
+    core::{ledger::codec::decode, plan::RunRef, verdict::Verdict},
     io::{
         link::{AggregatorEnd, Dialer},
         telemetry,
@@ -186,7 +185,7 @@ impl Rig {
                 }
             }
             Message::Ledger(ledger) => {
-                self.verdict.take(1, 1, ledger).unwrap();
+                self.verdict.take(1, 1, decode(ledger).unwrap()).unwrap();
             }
             Message::Terms(terms) => self.verdict.learn(terms),
             Message::Summary(outcome) => self.summaries.push(outcome),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Engine;
 use crate::{
     core::{
+        ledger::codec::{Decoded, NoLedger},
         rally::{
             input::{Input, SessionId},
             rally::Rally,
@@ -14,14 +15,15 @@ use crate::{
     io::clock,
     wire::{
         result::{Artifacts, RunResult},
-        session::{Ledger, Outcome},
+        session::Outcome,
     },
 };
 
 impl Engine {
-    pub(super) fn on_ledger(&mut self, session: SessionId, ledger: Ledger) {
+    pub(super) fn on_ledger(&mut self, session: SessionId, ledger: Result<Decoded, NoLedger>) {
         let Some((instance_id, born_unix_ns)) = self.rally.ledger_source(session) else { return };
-        match self.verdict.take(instance_id, born_unix_ns, ledger) {
+        let taken = ledger.and_then(|ledger| self.verdict.take(instance_id, born_unix_ns, ledger));
+        match taken {
             Ok(is_last) => self.tell(Input::Ledgered { session, is_last }),
             Err(error) => tracing::warn!(instance_id, %error, "a ledger could not be taken"),
         }

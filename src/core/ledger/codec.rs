@@ -13,14 +13,15 @@ use super::{
     threshold::ThresholdSpec,
     view::{Contains, Kind},
 };
-use crate::wire::{MESSAGE_BYTES_MAX, session};
+use crate::wire::session;
 
-/// Encoded bytes of sinks and tallies in one message.
-const MESSAGE_BYTES: usize = MESSAGE_BYTES_MAX / 4;
+/// Encoded bytes of sinks and tallies in one message, unless one alone takes more: for each of thousands of sessions the
+/// aggregator keeps a buffer of the largest message that it had.
+const MESSAGE_BYTES: usize = 1 << 14;
 /// Encoded bytes of one sketch: far more than any that measures one thing takes.
 const SKETCH_BYTES_MAX: usize = 1 << 18;
-/// Messages of one snapshot.
-const PARTS_MAX: u32 = 4096;
+/// Messages of one snapshot: more than it has entries.
+const PARTS_MAX: u32 = 1 << 15;
 /// Thresholds of one sink, and tags of a submetric.
 const LIST_MAX: usize = 1024;
 
@@ -37,6 +38,25 @@ pub enum Detail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a ledger: {0}")]
 pub struct NoLedger(pub &'static str);
+
+/// A message of a ledger that is within all bounds.
+#[derive(Debug)]
+pub struct Decoded {
+    pub(super) seq: u64,
+    pub(super) part: u32,
+    pub(super) parts: u32,
+    pub(super) last: bool,
+    pub(super) overflowed: u64,
+    pub(super) sinks: Vec<Received>,
+    pub(super) tallies: Vec<(TallyKey, Tally)>,
+}
+
+impl Decoded {
+    /// Whether nothing follows its snapshot.
+    pub const fn is_last(&self) -> bool {
+        self.last
+    }
+}
 
 /// A sink as it came over the wire.
 #[derive(Debug)]
@@ -200,18 +220,29 @@ fn encode_tally(key: &TallyKey, tally: &Tally) -> session::LedgerTally {
     }
 }
 
-/// Whether a message is within all bounds, its sinks and tallies aside.
-pub(super) fn check(message: &session::Ledger) -> Result<(), NoLedger> {
+/// Reads a message. It takes far longer than merging, and needs nothing of what is merged.
+///
+/// # Errors
+/// When it is no ledger.
+pub fn decode(message: session::Ledger) -> Result<Decoded, NoLedger> {
     if message.sinks.len() > SINKS_MAX || message.tallies.len() > TALLIES_MAX {
         return Err(NoLedger("too many entries"));
     }
     if message.parts > PARTS_MAX || message.part >= message.parts {
         return Err(NoLedger("a part outside its snapshot"));
     }
-    Ok(())
+    Ok(Decoded {
+        seq: message.seq,
+        part: message.part,
+        parts: message.parts,
+        last: message.last,
+        overflowed: message.overflowed,
+        sinks: message.sinks.into_iter().map(decode_sink).collect::<Result<_, _>>()?,
+        tallies: message.tallies.into_iter().map(decode_tally).collect::<Result<_, _>>()?,
+    })
 }
 
-pub(super) fn decode_sink(sink: session::LedgerSink) -> Result<Received, NoLedger> {
+fn decode_sink(sink: session::LedgerSink) -> Result<Received, NoLedger> {
     let kind = decode_kind(sink.kind)?;
     let contains = decode_contains(sink.contains)?;
     let numbers = [sink.min, sink.max, sink.last];
@@ -283,7 +314,7 @@ fn decode_threshold(
     Ok((spec, Some(cell)))
 }
 
-pub(super) fn decode_tally(tally: session::LedgerTally) -> Result<(TallyKey, Tally), NoLedger> {
+fn decode_tally(tally: session::LedgerTally) -> Result<(TallyKey, Tally), NoLedger> {
     let part = decode_part(tally.part, tally.scenario)?;
     let key = TallyKey { part, group: tally.group, check: tally.check };
     if key.name_bytes() > NAME_BYTES_MAX {

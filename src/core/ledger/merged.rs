@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     builtin::builtin,
     cell::Cell,
-    codec::{self, NoLedger, Received},
+    codec::{self, Decoded, NoLedger, Received},
     expression::Expression,
     sink::{SinkKey, Tally, TallyKey},
     sketch::Sketch,
@@ -93,18 +93,33 @@ impl Merged {
         born_unix_ns: i64,
         message: session::Ledger,
     ) -> Result<(), NoLedger> {
-        codec::check(&message)?;
-        let sinks: Vec<_> =
-            message.sinks.into_iter().map(codec::decode_sink).collect::<Result<_, _>>()?;
-        let tallies: Vec<_> =
-            message.tallies.into_iter().map(codec::decode_tally).collect::<Result<_, _>>()?;
+        self.merge(instance_id, born_unix_ns, codec::decode(message)?)
+    }
+
+    /// As [`take`](Self::take), of a message that was read before.
+    ///
+    /// # Errors
+    /// When it contradicts those of other instances; none of its numbers is taken then.
+    pub fn merge(
+        &mut self,
+        instance_id: u32,
+        born_unix_ns: i64,
+        message: Decoded,
+    ) -> Result<(), NoLedger> {
         if self.instances.get(&instance_id).is_some_and(|held| held.born_unix_ns > born_unix_ns) {
             return Ok(());
         }
-        let sinks: Vec<_> =
-            sinks.into_iter().map(|sink| self.know(sink)).collect::<Result<_, _>>()?;
+        // All instances have about the same sinks in about the same order.
+        let mut next = 0;
+        let mut know = |sink| {
+            let taken = self.know(sink, next)?;
+            next = taken.0.saturating_add(1);
+            Ok(taken)
+        };
+        let sinks: Vec<_> = message.sinks.into_iter().map(&mut know).collect::<Result<_, _>>()?;
+        let tallies = message.tallies.into_iter();
         let tallies: Vec<_> =
-            tallies.into_iter().map(|tally| self.know_tally(tally)).collect::<Result<_, _>>()?;
+            tallies.map(|tally| self.know_tally(tally)).collect::<Result<_, _>>()?;
 
         let instance = self.instances.entry(instance_id).or_default();
         if instance.born_unix_ns != born_unix_ns {
@@ -183,16 +198,19 @@ impl Merged {
         judged.filter(|known| known.kind.is_none()).map(Known::metric).collect()
     }
 
-    /// The sink of what was received, its numbers, and its cells in the order of the sink's thresholds.
-    fn know(&mut self, received: Received) -> Result<Taken, NoLedger> {
+    /// The sink of what was received, its numbers, and its cells in the order of the sink's thresholds. `guess` is the
+    /// sink that it probably is.
+    fn know(&mut self, received: Received, guess: u32) -> Result<Taken, NoLedger> {
         let Received { key, parent, kind, contains, observed, stats, thresholds, sketch } =
             received;
         let is_percentile = |spec: &ThresholdSpec| {
             let expression = Expression::parse(&spec.source);
             expression.is_ok_and(|expression| expression.aggregation.share().is_some())
         };
-        let at = if let Some(at) = self.by_key.get(&key) {
-            *at
+        let is_guessed = self.known.get(index(guess)).is_some_and(|known| known.key == key);
+        let found = if is_guessed { Some(guess) } else { self.by_key.get(&key).copied() };
+        let at = if let Some(at) = found {
+            at
         } else {
             if self.known.len() >= KNOWN_MAX {
                 return Err(NoLedger("more metrics than one run has"));

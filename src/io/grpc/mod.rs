@@ -9,5 +9,6 @@ use std::time::Duration;
 
 /// How often the other side is asked for a sign of life.
 const PING_INTERVAL: Duration = Duration::from_secs(4);
-/// How long that sign may take; then the connection counts as dead.
-const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long that sign may take; then the connection counts as dead. Sides that have no processor to themselves for some
+/// seconds are not: thousands that dial anew would be the last thing they need.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt, future::ready};
 use subtle::ConstantTimeEq;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -25,7 +25,7 @@ use tonic::{
 
 use super::{PING_INTERVAL, PING_TIMEOUT};
 use crate::{
-    io::link::{AggregatorEnd, SESSION_QUEUE},
+    io::link::{AggregatorEnd, FromAgent, SESSION_QUEUE},
     wire::{
         MESSAGE_BYTES_MAX,
         session::{
@@ -37,6 +37,8 @@ use crate::{
 
 /// Streams one connection may carry: an agent needs one.
 const STREAMS_MAX: u32 = 4;
+/// Bytes that one agent may have on their way here before they are read: memory for each of thousands of agents.
+const WINDOW_BYTES: u32 = 256 << 10;
 /// Pause after a connection could not be accepted, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -86,6 +88,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(PING_INTERVAL))
         .http2_keepalive_timeout(Some(PING_TIMEOUT))
         .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
         .add_service(service)
         .serve_with_incoming(accept(listener, Arc::new(Semaphore::new(connections_max))));
     // Sessions are long-lived: whoever shuts down has ended those that matter.
@@ -127,35 +131,22 @@ impl Rally for Service {
     ) -> Result<Response<Self::SessionStream>, Status> {
         self.check(request.metadata())?;
         let (tx, outgoing) = mpsc::channel(SESSION_QUEUE);
-        let (incoming, rx) = mpsc::channel(SESSION_QUEUE);
+        let rx = FromAgent::new(until_broken(request.into_inner()));
         self.sessions
             .send(AggregatorEnd { tx, rx })
             .await
             .map_err(|_| Status::unavailable("the run is over"))?;
-        tokio::spawn(forward(request.into_inner(), incoming));
         Ok(Response::new(ReceiverStream::new(outgoing).map(Ok).boxed()))
     }
 }
 
-async fn forward(mut stream: Streaming<ToAggregator>, incoming: mpsc::Sender<ToAggregator>) {
-    loop {
-        let message = tokio::select! {
-            () = incoming.closed() => return,
-            message = stream.message() => message,
-        };
-        match message {
-            Ok(Some(message)) => {
-                if incoming.send(message).await.is_err() {
-                    return;
-                }
-            }
-            Ok(None) => return,
-            Err(status) => {
-                tracing::debug!(%status, "session broke");
-                return;
-            }
-        }
-    }
+/// The messages of a session, until it ends or breaks.
+fn until_broken(
+    messages: Streaming<ToAggregator>,
+) -> impl Stream<Item = ToAggregator> + Send + 'static {
+    let told = |status: &Status| tracing::debug!(%status, "session broke");
+    let messages = messages.inspect_err(told).into_stream();
+    messages.take_while(|message| ready(message.is_ok())).filter_map(|message| ready(message.ok()))
 }
 
 fn accept(

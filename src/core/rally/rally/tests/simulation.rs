@@ -15,7 +15,7 @@ use crate::{
     core::{
         bundle::{Assembly, Bundle, Progress},
         ledger::{
-            codec::Detail,
+            codec::{Detail, decode},
             ledger::Ledger,
             threshold::{self, Rules, ThresholdSpec, Thresholds},
             view::{Contains, Kind},
@@ -604,7 +604,7 @@ impl World {
             Up::Ledger(ledger) => {
                 let source = self.rally.as_ref().and_then(|rally| rally.ledger_source(session));
                 let Some((id, born_unix_ns)) = source else { return };
-                let is_last = self.verdict.take(id, born_unix_ns, ledger).unwrap();
+                let is_last = self.verdict.take(id, born_unix_ns, decode(ledger).unwrap()).unwrap();
                 self.tell(Input::Ledgered { session, is_last });
             }
             Up::Summary => self.tell(Input::SummaryAnswered(session)),
