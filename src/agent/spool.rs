@@ -145,7 +145,11 @@ impl Folder {
     }
 
     fn cut(&self, segment: u64, bytes: u64) -> io::Result<()> {
-        OpenOptions::new().write(true).open(self.path(segment))?.set_len(bytes)
+        match OpenOptions::new().write(true).open(self.path(segment)) {
+            Ok(file) => file.set_len(bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn remove(&mut self, segment: u64) -> io::Result<()> {

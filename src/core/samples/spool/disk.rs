@@ -64,8 +64,9 @@ pub enum Done {
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     busy: Option<Busy>,
-    /// Segments that failed, or whose frames are all settled.
-    chores: Vec<Job>,
+    /// What is to be cut or removed: segments that failed, or whose frames are all settled. The last comes first.
+    chores: Vec<Chore>,
+    chore_at_ms: i64,
     write_at_ms: i64,
     read_at_ms: i64,
     read_tries: u32,
@@ -82,6 +83,11 @@ pub(super) struct Disk {
 enum Busy {
     Write { segment: u64, offset: u64, records: Vec<Record> },
     Read { segment: u64 },
+    Chore(Chore),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Chore {
     Cut { segment: u64, bytes: u64 },
     Remove { segment: u64 },
 }
@@ -129,14 +135,14 @@ impl Spool {
         if self.disk.busy.is_some() {
             return None;
         }
-        if let Some(chore) = self.disk.chores.pop() {
-            self.disk.busy = Some(match chore {
-                Job::Cut { segment, bytes } => Busy::Cut { segment, bytes },
-                Job::Remove { segment }
-                | Job::Read { segment, .. }
-                | Job::Write { segment, .. } => Busy::Remove { segment },
+        if self.chore_due_ms() <= now_ms
+            && let Some(chore) = self.disk.chores.pop()
+        {
+            self.disk.busy = Some(Busy::Chore(chore));
+            return Some(match chore {
+                Chore::Cut { segment, bytes } => Job::Cut { segment, bytes },
+                Chore::Remove { segment } => Job::Remove { segment },
             });
-            return Some(chore);
         }
         let reads = self.read_due_ms() <= now_ms;
         let writes = self.write_due_ms() <= now_ms;
@@ -155,10 +161,8 @@ impl Spool {
     pub fn job_due_ms(&self) -> i64 {
         if self.disk.busy.is_some() {
             i64::MAX
-        } else if !self.disk.chores.is_empty() {
-            i64::MIN
         } else {
-            self.read_due_ms().min(self.write_due_ms())
+            self.chore_due_ms().min(self.read_due_ms()).min(self.write_due_ms())
         }
     }
 
@@ -190,19 +194,27 @@ impl Spool {
                 self.disk.read_tries = 0;
                 self.give_up(segment, &error)
             }
-            (Busy::Cut { segment, bytes }, Done::Did(Ok(()))) => {
-                if let Some(segment) = self.segments.get_mut(segment) {
-                    segment.file_bytes = bytes;
+            (Busy::Chore(chore), Done::Did(Ok(()))) => {
+                match chore {
+                    Chore::Remove { segment } => self.segments.forget(segment),
+                    Chore::Cut { segment, bytes } => {
+                        if let Some(segment) = self.segments.get_mut(segment) {
+                            segment.file_bytes = bytes;
+                        }
+                    }
                 }
                 None
             }
-            (Busy::Remove { segment }, Done::Did(Ok(()))) => {
-                self.segments.forget(segment);
+            // Until it is done the file takes its room.
+            (Busy::Chore(chore), Done::Did(Err(error)) | Done::Read(Err(error))) => {
+                if !self.disk.is_closing {
+                    self.disk.chores.insert(0, chore);
+                    self.disk.chore_at_ms = now_ms.saturating_add(self.limits.retry_ms);
+                }
+                self.disk.trouble.get_or_insert(error);
                 None
             }
-            // A file that cannot be cut or removed takes its room for good.
-            (Busy::Cut { .. } | Busy::Remove { .. }, _) => None,
-            (busy @ (Busy::Write { .. } | Busy::Read { .. }), _) => {
+            (busy, Done::Did(Ok(())) | Done::Read(Ok(_))) => {
                 self.disk.busy = Some(busy);
                 None
             }
@@ -220,11 +232,22 @@ impl Spool {
         self.disk.is_closing && self.disk.busy.is_none() && self.job_due_ms() == i64::MAX
     }
 
+    fn chore_due_ms(&self) -> i64 {
+        if self.disk.chores.is_empty() { i64::MAX } else { self.disk.chore_at_ms }
+    }
+
+    /// Bytes that may be written now, with the head of a new segment.
+    fn room(&self) -> u64 {
+        self.limits.bytes_max.saturating_sub(self.segments.file_bytes())
+    }
+
     fn write_due_ms(&self) -> i64 {
         let Some((_, first)) = self.frames.range(self.written + 1..).next() else {
             return i64::MAX;
         };
-        if self.disk.has_given_up {
+        // What failed and cannot be removed may have taken the room.
+        let fits = first.record_bytes + self.head_bytes() <= self.room();
+        if self.disk.has_given_up || !fits {
             return i64::MAX;
         }
         if self.disk.is_closing {
@@ -251,8 +274,9 @@ impl Spool {
 
     fn write_job(&mut self) -> Option<Job> {
         let (mut frames, mut records, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let most = self.limits.group_bytes.min(self.room().saturating_sub(self.head_bytes()));
         for (seq, kept) in self.frames.range_mut(self.written + 1..) {
-            if bytes > 0 && bytes + kept.record_bytes > self.limits.group_bytes {
+            if bytes > 0 && bytes + kept.record_bytes > most {
                 break;
             }
             kept.at = At::Underway;
@@ -266,10 +290,7 @@ impl Spool {
         }
         self.queue.record_bytes -= bytes;
         let open = self.segments.open(bytes, self.limits.segment_bytes);
-        let header = open.is_none().then(|| {
-            let segment = self.segments.next();
-            SegmentHeader { segment, ..self.header.clone() }
-        });
+        let header = open.is_none().then(|| self.next_header());
         let number = open.unwrap_or_else(|| self.segments.create());
         let head_bytes = header.as_ref().map_or(0, record::head_bytes);
         let segment = self.segments.get_mut(number)?;
@@ -277,6 +298,14 @@ impl Spool {
         segment.file_bytes = at + head_bytes + bytes;
         self.disk.busy = Some(Busy::Write { segment: number, offset: at + head_bytes, records });
         Some(Job::Write { segment: number, offset: at, header, frames })
+    }
+
+    fn next_header(&self) -> SegmentHeader {
+        SegmentHeader { segment: self.segments.next(), ..self.header.clone() }
+    }
+
+    fn head_bytes(&self) -> u64 {
+        record::head_bytes(&self.next_header())
     }
 
     fn read_job(&mut self) -> Option<Job> {
@@ -340,7 +369,7 @@ impl Spool {
         segment.is_closed = true;
         if segment.live > 0 {
             let bytes = segment.bytes;
-            self.disk.chores.push(Job::Cut { segment: number, bytes });
+            self.disk.chores.push(Chore::Cut { segment: number, bytes });
         }
         self.tidy(number);
     }
@@ -417,7 +446,7 @@ impl Spool {
         if segment.live == 0 && !segment.is_doomed {
             segment.is_doomed = true;
             segment.is_closed = true;
-            self.disk.chores.push(Job::Remove { segment: number });
+            self.disk.chores.push(Chore::Remove { segment: number });
         }
     }
 }

@@ -188,7 +188,7 @@ fn memory_is_bounded_whatever_waits_on_disk() {
 #[test]
 fn a_segment_goes_when_all_of_it_is_acknowledged() {
     let mut bench = Bench::new(limits());
-    for seq in 1..=30 {
+    for seq in 1..=90 {
         bench.push(seq, 5);
     }
     bench.linger();
