@@ -95,10 +95,10 @@ impl Shared {
             tracing::warn!(reason = loss.text, "samples are dropped and counted from here on");
             return;
         }
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost.is_none() {
+        let mut told = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none() {
             tracing::error!(reason = loss.text, "samples lost");
-            *lost = Some(loss.text);
+            *told = Some(loss.text);
         }
         self.changed.notify_one();
     }

@@ -292,7 +292,7 @@ impl Agent {
         }
     }
 
-    async fn end_k6(mut self) {
+    async fn end_k6(&mut self) {
         self.intake.close();
         if self.group.is_none() {
             self.tasks.abort_all();

@@ -148,3 +148,17 @@ impl Args {
 fn read(path: &std::path::Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_written_as_in_the_spec() {
+        for policy in [OnFull::Fail, OnFull::Drop] {
+            assert_eq!(parse_on_full(policy.as_str()), Ok(policy));
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+        }
+        assert!(parse_on_full("drop").is_err());
+    }
+}

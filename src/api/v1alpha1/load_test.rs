@@ -222,8 +222,8 @@ impl Default for Deadlines {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpoolSpec {
-    /// Disk space for each k6 instance, in MiB. A sample takes some 12 bytes, so that 1024 are enough for 15 minutes
-    /// without an output at 100,000 samples a second. The emptyDir of the pod is bounded accordingly.
+    /// Disk space for each k6 instance, in MiB. A sample takes 10 to 15 bytes, so that 1024 hold what an instance emits in
+    /// more than 10 minutes at 100,000 samples a second. The emptyDir of the pod may grow to 512 MiB more than this.
     #[serde(default = "default_spool", rename = "sizeMiB")]
     #[schemars(range(min = 64, max = 65_536))]
     pub size_mib: u32,

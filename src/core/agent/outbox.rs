@@ -154,7 +154,7 @@ impl Outbox {
         if let Some(ledger) = self.ledgers.pop_front() {
             return Some(Message::Ledger(ledger));
         }
-        spool.next().map(Message::Frame)
+        spool.next_frame().map(Message::Frame)
     }
 
     /// Once a second while there is something new, and at once when nothing more will come.

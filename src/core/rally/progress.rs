@@ -119,10 +119,13 @@ impl Rally {
             why.get_or_insert((id, runner.report.dropped_why.as_str()));
         }
         let (first, why) = why?;
-        let mut note = format!("{samples} samples of {instances} instances were dropped");
+        let mut note = match instances {
+            1 => format!("{samples} samples were dropped by instance {first}"),
+            _ => format!("{samples} samples were dropped by {instances} instances ({first}, …)"),
+        };
         if !why.is_empty() && !message.contains(why) {
             let words: Vec<&str> = cause::clip(why, WHY_BYTES_MAX).split_whitespace().collect();
-            write!(note, " (instance {first}: {})", words.join(" ")).unwrap_or_default();
+            write!(note, ": {}", words.join(" ")).unwrap_or_default();
         }
         Some(note)
     }

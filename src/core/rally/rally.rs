@@ -64,6 +64,7 @@ pub(super) enum Step {
 
 /// The rally of one run.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 pub struct Rally {
     pub(super) config: RallyConfig,
     pub(super) step: Step,

@@ -230,7 +230,7 @@ impl Spool {
     }
 
     /// The next frame to send, in the order of seq; none while the window is full, or the next is yet to be read back.
-    pub fn next(&mut self) -> Option<Frame> {
+    pub fn next_frame(&mut self) -> Option<Frame> {
         let (seq, frame) = self.peek()?;
         let frame = Frame::clone(frame);
         self.sent = seq;

@@ -77,7 +77,7 @@ fn the_check_is_the_castagnoli_crc() {
     assert_eq!(bytes[..4], 9_u32.to_le_bytes());
     // The published check value is that of the text alone; the length stands before it.
     assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
-    let whole = crc32c::crc32c(b"\x09\0\0\0123456789");
+    let whole = crc32c::crc32c(b"\x09\x00\x00\x00123456789");
     assert_eq!(bytes[4..8], whole.to_le_bytes());
 }
 

@@ -7,7 +7,8 @@ use crate::{
         spool::{
             Limits, Loss, Spool,
             disk::{Done, Job},
-            record::{FORMAT, SegmentHeader},
+            record::{self, FORMAT, SegmentHeader},
+            size,
         },
     },
     wire::session::{Ack, Frame, OutputCounts},
@@ -94,7 +95,7 @@ impl Bench {
     }
 
     fn sent(&mut self) -> Vec<u64> {
-        std::iter::from_fn(|| self.spool.next()).map(|frame| frame.seq).collect()
+        std::iter::from_fn(|| self.spool.next_frame()).map(|frame| frame.seq).collect()
     }
 
     fn held(&self) -> u64 {
@@ -359,9 +360,9 @@ fn what_is_in_memory_alone_is_written_at_the_close() {
     bench.spool.close();
     bench.settle();
     assert!(bench.spool.is_closed());
-    let (header, at) = crate::core::samples::spool::record::head(&bench.files[&1]).unwrap();
+    let (header, at) = record::head(&bench.files[&1]).unwrap();
     assert_eq!(header.segment, 1);
-    let found = crate::core::samples::spool::record::chunk(&bench.files[&1][at..], true);
+    let found = record::chunk(&bench.files[&1][at..], true);
     assert_eq!(found.frames, [frame(1, 5)]);
 }
 
@@ -381,6 +382,6 @@ fn sizes_read_well() {
     for (bytes, text) in
         [(0, "0 bytes"), (100_000, "100000 bytes"), (64 << 10, "64 KiB"), (1 << 30, "1024 MiB")]
     {
-        assert_eq!(crate::core::samples::spool::size(bytes), text);
+        assert_eq!(size(bytes), text);
     }
 }

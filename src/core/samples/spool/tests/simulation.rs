@@ -290,7 +290,7 @@ impl Life {
 
     fn send(&mut self) {
         let has_next = self.spool.has_next();
-        let Some(frame) = self.spool.next() else {
+        let Some(frame) = self.spool.next_frame() else {
             assert!(!has_next);
             return;
         };
