@@ -6,9 +6,12 @@ use std::{collections::BTreeMap, hint::black_box};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use weir::{
-    core::rally::{
-        input::{Action, Input, RallyConfig, SessionId},
-        rally::Rally,
+    core::{
+        rally::{
+            input::{Action, Input, RallyConfig, SessionId},
+            rally::Rally,
+        },
+        verdict::Judgement,
     },
     wire::{
         PROTOCOL,
@@ -54,7 +57,14 @@ impl Agents {
     fn tell(&mut self, input: Input) {
         self.rally.handle(input, self.now_ms);
         while let Some(action) = self.rally.poll_action() {
-            let Action::Send(session, message) = action else { continue };
+            let (session, message) = match action {
+                Action::Send(session, message) => (session, message),
+                Action::Judge => {
+                    self.rally.handle(Input::Judged(Judgement::default()), self.now_ms);
+                    continue;
+                }
+                Action::Close(_) | Action::End => continue,
+            };
             match message {
                 Message::RunSetup(_) => {
                     let answer = Outcome { ok: true, ..Outcome::default() };
@@ -74,7 +84,10 @@ impl Agents {
 
     fn all_report(&mut self, instances: u32, phase: AgentPhase, samples: u64) {
         for id in 1..=instances {
-            self.tell(Input::Reported(SessionId(id.into()), report(phase, samples)));
+            let session = SessionId(id.into());
+            self.tell(Input::Reported(session, report(phase, samples)));
+            let is_last = phase == AgentPhase::Finished;
+            self.tell(Input::Ledgered { session, is_last });
         }
         black_box(self.rally.result());
     }

@@ -167,7 +167,9 @@ impl K6 {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let prefix = self.log_prefix.clone();
         let stdout = tokio::spawn(pass(stdout, tokio::io::stdout(), prefix.clone()));
-        let stderr = tokio::spawn(pass(stderr, tokio::io::stderr(), prefix));
+        // By lines even without a prefix: Weir's own lines must not come between two pieces of one.
+        let stderr =
+            tokio::spawn(pass(stderr, tokio::io::stderr(), Some(prefix.unwrap_or_default())));
         Ok(Running { child, group, stderr, stdout, kills })
     }
 

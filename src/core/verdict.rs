@@ -6,7 +6,13 @@ use prost::bytes::Bytes;
 use serde_json::Value;
 
 use super::{
-    ledger::{codec::NoLedger, merged::Merged, verdict::Evaluated, view::View},
+    ledger::{
+        codec::NoLedger,
+        merged::Merged,
+        stats,
+        verdict::Evaluated,
+        view::{Metric, Values, View},
+    },
     summary::{
         data, export, machine,
         settings::{Mode, Settings},
@@ -46,6 +52,8 @@ pub struct Surroundings<'a> {
     pub duration_ns: i64,
     /// What `setup()` returned, where it ran; empty for `undefined`.
     pub setup_data: Option<&'a [u8]>,
+    /// VUs initialised, over all instances.
+    pub vus_max: u64,
     /// Now, as RFC 3339 writes it.
     pub now: &'a str,
 }
@@ -140,7 +148,8 @@ impl Verdict {
     pub fn judge(&mut self, around: &Surroundings<'_>, has_run: bool) -> Judgement {
         self.evaluated = self.merged.evaluate(around.duration_ns, true);
         let faults = self.merged.faults();
-        let view = self.merged.view(around.duration_ns);
+        let mut view = self.merged.view(around.duration_ns);
+        complete_vus_max(&mut view, around.vus_max);
         let mut judgement = Judgement::default();
         // Of nothing at all k6 gives no summary.
         let is_shown = has_run && !view.metrics.is_empty();
@@ -238,6 +247,17 @@ fn read_answer(outcome: &Outcome) -> Result<wrapper::Answer, String> {
         (Some(data), _) => wrapper::answer(data).map_err(|error| error.to_string()),
         (None, Some(failure)) => Err(failure.message.clone()),
         (None, None) => Err("handleSummary() gave no answer".to_owned()),
+    }
+}
+
+/// k6 looks at its VUs once a second: an instance that ends before tells none of them, and the sum lacks it.
+fn complete_vus_max(view: &mut View, known: u64) {
+    if let Some(Metric { values: Values::Gauge { value, max, .. }, .. }) =
+        view.metrics.get_mut("vus_max")
+    {
+        let known = stats::count_f64(known);
+        *value = value.max(known);
+        *max = max.max(known);
     }
 }
 

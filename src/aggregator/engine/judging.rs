@@ -77,5 +77,10 @@ impl Engine {
 }
 
 fn surroundings<'a>(rally: &'a Rally, now: &'a str) -> Surroundings<'a> {
-    Surroundings { duration_ns: rally.duration_ns(), setup_data: rally.setup_data(), now }
+    Surroundings {
+        duration_ns: rally.duration_ns(),
+        setup_data: rally.setup_data(),
+        vus_max: rally.vus_max(),
+        now,
+    }
 }

@@ -1,11 +1,12 @@
 //! The bundle on its way: made by instance 1, which hands it on; taken by all others.
 
+use prost::bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::{
     events::{Action, Now, Unbundled},
     failure::{self, When},
-    machine::{Machine, Process},
+    machine::{Load, Machine, Process},
 };
 use crate::{
     api::v1alpha1::Reason,
@@ -111,28 +112,41 @@ impl Machine {
 
     /// What the aggregator must know before the first ledger of a session.
     pub(super) fn say_terms(&mut self) {
-        let (Some(bundle), Some(version), None, false) =
-            (&self.bundle, &self.version, self.unheard_since_ms, self.terms_said)
+        if self.terms.is_none() {
+            self.terms = self.make_terms();
+        }
+        let (Some(terms), None, false) = (&self.terms, self.unheard_since_ms, self.terms_said)
         else {
             return;
         };
+        self.terms_said = true;
+        self.actions.push(Action::Send(ToAggregator::Terms(terms.clone())));
+    }
+
+    fn make_terms(&self) -> Option<Terms> {
+        let (bundle, version) = (self.bundle.as_ref()?, self.version.as_ref()?);
         let (user, environment) = (&self.config.user, &self.config.environment);
         // What cannot be read has failed this instance already.
-        let settings = Settings::read(&bundle.options, user, environment, version);
-        let Ok(settings) = settings else { return };
+        let settings = Settings::read(&bundle.options, user, environment, version).ok()?;
         let script = settings.machine_readable.then(|| archive::script(&bundle.bytes).ok());
         let script = script.flatten().unwrap_or_default();
         let summary = serde_json::to_vec(&settings).ok();
         let is_cloud = |out: &String| out == "cloud" || out.starts_with("cloud=");
-        let terms = Terms {
+        Some(Terms {
             k6_version: version.text.clone(),
             script: String::from_utf8_lossy(&script).into_owned(),
             cloud: environment::outs(user, environment).iter().any(is_cloud),
             summary: summary.unwrap_or_default().into(),
             handles_summary: bundle.bytes.windows(HANDLER.len()).any(|text| text == HANDLER),
-        };
-        self.terms_said = true;
-        self.actions.push(Action::Send(ToAggregator::Terms(terms)));
+        })
+    }
+
+    /// Once nobody asks for it any more, the bundle is only a file.
+    pub(super) fn shed_bundle(&mut self) {
+        let is_needed = self.config.instance_id == ARCHIVIST && self.load < Load::Starting;
+        if let Some(bundle) = self.bundle.as_mut().filter(|_| self.terms.is_some() && !is_needed) {
+            bundle.bytes = Bytes::new();
+        }
     }
 
     fn take_bundle(&mut self, bundle: Bundle, now: Now) {

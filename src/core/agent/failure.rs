@@ -6,6 +6,9 @@ use crate::{
     wire::session::Failure,
 };
 
+/// What k6 logs when the script calls `exec.test.fail()`.
+const MARKED_AS_FAILED: &str = "test marked as failed";
+
 /// A failure of this instance.
 pub fn new(reason: Reason, message: impl Into<String>, exit_code: Option<i32>) -> Failure {
     let (reason, message) = (reason.as_str().to_owned(), message.into());
@@ -25,6 +28,11 @@ pub enum When {
 
 /// What the end of k6 says of this instance; none when all is well. `stopped`: Weir itself had stopped the load.
 pub fn of_exit(exit: &Exit, when: When, stopped: bool) -> Option<Failure> {
+    // k6 has decided on its code before teardown(), but not yet when the script fails the test in it.
+    if exit.code == 0 && when == When::AfterFinish && !stopped {
+        let marked = exit.error.as_deref().filter(|error| error.contains(MARKED_AS_FAILED))?;
+        return Some(new(Reason::Aborted, marked, Some(110)));
+    }
     let ours = matches!(exit.code, STOPPED_OVER_REST | INTERRUPTED) || exit.signal.is_some();
     if (stopped && ours) || (exit.code == 0 && when == When::AfterFinish) {
         return None;
@@ -76,6 +84,16 @@ mod tests {
             let found = reason(code, signal, when, stopped);
             assert_eq!(found.as_deref(), wanted, "{code} {signal:?} {when:?} {stopped}");
         }
+    }
+
+    #[test]
+    fn a_test_that_teardown_marks_as_failed_has_failed() {
+        let marked = |when| {
+            let error = Some("test marked as failed: in teardown".to_owned());
+            of_exit(&Exit { error, ..exit(0, None) }, when, false)
+        };
+        let failure = marked(When::AfterFinish).unwrap();
+        assert_eq!((failure.reason.as_str(), failure.exit_code), ("Aborted", Some(110)));
     }
 
     #[test]

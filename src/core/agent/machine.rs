@@ -15,7 +15,7 @@ use crate::{
         k6::{options::Options, version::Version},
     },
     wire::session::{
-        AgentPhase, Failure, Outcome, Requirements, to_agent::Message as FromAggregator,
+        AgentPhase, Failure, Outcome, Requirements, Terms, to_agent::Message as FromAggregator,
     },
 };
 
@@ -88,11 +88,13 @@ pub struct Machine {
     pub(super) started_unix_ns: i64,
     pub(super) ended_unix_ns: i64,
     pub(super) vus: u64,
+    pub(super) vus_max: u64,
     pub(super) options: Option<Options>,
     pub(super) assembly: Assembly,
     pub(super) bundle: Option<Bundle>,
     /// The bundle lies where k6 will run it from.
     pub(super) bundle_stored: bool,
+    pub(super) terms: Option<Terms>,
     /// The aggregator of this session knows the terms.
     pub(super) terms_said: bool,
     /// The aggregator waits for this part.
@@ -137,10 +139,12 @@ impl Machine {
             started_unix_ns: 0,
             ended_unix_ns: 0,
             vus: 0,
+            vus_max: 0,
             options: None,
             assembly: Assembly::default(),
             bundle: None,
             bundle_stored: false,
+            terms: None,
             terms_said: false,
             part_wanted: None,
             starts: 0,
@@ -259,6 +263,7 @@ impl Machine {
             return;
         }
         self.say_terms();
+        self.shed_bundle();
         self.start_k6(now);
         self.go_on_with_calls(now);
         if now.ms >= self.overdue_ms && self.load < Load::Over {

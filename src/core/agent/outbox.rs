@@ -199,6 +199,7 @@ fn state(report: &Report) -> Report {
         unparsable_lines: 0,
         outputs: Vec::new(),
         vus: 0,
+        vus_max: 0,
         last_seq: 0,
         dropped: 0,
         unreadable: 0,

@@ -119,6 +119,7 @@ impl Machine {
             return;
         }
         self.vus = status.vus;
+        self.vus_max = self.vus_max.max(status.vus_max);
         match status.stage {
             Stage::Initialising => {}
             Stage::Paused => {

@@ -45,6 +45,7 @@ impl Machine {
             started_unix_ns: self.started_unix_ns,
             ended_unix_ns: self.ended_unix_ns,
             vus: self.vus,
+            vus_max: self.vus_max,
             last_seq: account.totals.last_seq,
             dropped: account.totals.dropped,
             unreadable: account.totals.unreadable,

@@ -43,6 +43,8 @@ pub struct Status {
     pub stage: Stage,
     /// VUs that are active now.
     pub vus: u64,
+    /// VUs that are initialised.
+    pub vus_max: u64,
 }
 
 /// Why an answer cannot be used.
@@ -68,6 +70,8 @@ struct StatusAttributes {
     status: u32,
     #[serde(default)]
     vus: Option<u64>,
+    #[serde(default, rename = "vus-max")]
+    vus_max: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -112,7 +116,8 @@ pub fn status(body: &[u8]) -> Result<Status, AnswerError> {
         11 => Stage::MarkedAsFailed,
         _ => Stage::Interrupted,
     };
-    Ok(Status { stage, vus: attributes.vus.unwrap_or(0) })
+    let (vus, vus_max) = (attributes.vus.unwrap_or(0), attributes.vus_max.unwrap_or(0));
+    Ok(Status { stage, vus, vus_max })
 }
 
 /// Reads the answer to `POST /v1/setup`: the JSON that setup() returned; none for `undefined`.

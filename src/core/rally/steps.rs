@@ -230,6 +230,8 @@ impl Rally {
     }
 
     fn start(&mut self, now_ms: i64) {
+        // Nobody joins after the start.
+        self.bundle = None;
         self.send_all(&Message::Start(Start {}));
         self.roster.set_started();
         self.started_here = true;

@@ -99,6 +99,11 @@ impl Rally {
         self.setup_data.as_ref().map(|data| data.data.as_ref())
     }
 
+    /// VUs initialised, over all instances.
+    pub fn vus_max(&self) -> u64 {
+        self.roster.iter().map(|(_, runner)| runner.report.vus_max).fold(0, u64::saturating_add)
+    }
+
     /// The instance of a session, and when its process began.
     pub fn ledger_source(&self, session: SessionId) -> Option<(u32, i64)> {
         let id = self.roster.of_session(session)?;

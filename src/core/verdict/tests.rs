@@ -57,7 +57,12 @@ fn settings(change: impl FnOnce(&mut Settings)) -> String {
 }
 
 fn around() -> Surroundings<'static> {
-    Surroundings { duration_ns: 2_000_000_000, setup_data: Some(b"{\"n\":1}"), now: "now" }
+    Surroundings {
+        duration_ns: 2_000_000_000,
+        setup_data: Some(b"{\"n\":1}"),
+        vus_max: 8,
+        now: "now",
+    }
 }
 
 fn two_instances(thresholds: &[(&str, &str, bool)]) -> Verdict {
@@ -169,4 +174,14 @@ fn the_first_terms_stay() {
     verdict.learn(terms(&settings(|_| {}), true));
     verdict.judge(&around(), true);
     assert_eq!(verdict.sum_up(&around(), None), Artifacts::default());
+}
+
+#[test]
+fn the_vus_of_an_instance_that_k6_had_no_time_to_look_at_are_not_forgotten() {
+    let vus_max = r#"{"type":"Metric","data":{"name":"vus_max","type":"gauge","contains":"default"},"metric":"vus_max"}"#;
+    let four = r#"{"metric":"vus_max","type":"Point","data":{"time":"2026-11-22T07:28:28Z","value":4,"tags":null}}"#;
+    let mut verdict = verdict(&[], &[&[vus_max, four], &[]]);
+    verdict.learn(terms(&settings(|_| {}), false));
+    verdict.judge(&around(), true);
+    assert_eq!(verdict.metrics().unwrap()["vus_max"]["values"]["max"], 8);
 }

@@ -72,7 +72,7 @@ fn version() -> Input {
 }
 
 fn status(stage: Stage) -> Input {
-    Input::Status(Some(Status { stage, vus: 3 }))
+    Input::Status(Some(Status { stage, vus: 3, vus_max: 4 }))
 }
 
 fn start() -> Input {
@@ -587,6 +587,7 @@ fn the_others_ask_for_it_in_each_session_and_run_it_when_it_lies_in_its_place() 
     let part = || Input::Message(FromAggregator::Bundle(bundle.part(0)));
     assert_eq!(life.says(part()), [Action::StoreBundle(bundle.bytes.clone())]);
     assert!(life.says(part()).is_empty(), "a part that comes twice changes nothing");
+    assert!(life.machine.bundle.as_ref().unwrap().bytes.is_empty(), "it is a file by now");
     let actions = life.says(Input::BundleStored(Ok(())));
     assert!(matches!(actions[..], [Action::StartK6(_)]), "{actions:?}");
     life.says(Input::SessionDown);

@@ -1058,3 +1058,12 @@ fn the_simulated_weather_reaches_every_kind_of_end() {
     assert!(reasons.contains_key("OutputFailed"), "{reasons:?}");
     assert!(survived_kills > 20 && tolerated > 2, "{survived_kills} {tolerated} {reasons:?}");
 }
+
+#[test]
+fn thousands_of_agents_keep_the_promises_of_a_few() {
+    let rough =
+        Weather { session_breaks: 5, agent_dies: 1, aggregator_dies: 60, tolerates: true, ..CALM };
+    for (seed, weather) in [(1, CALM), (2, rough), (3, rough)] {
+        World::new(seed, 2000, weather).run().verify();
+    }
+}
