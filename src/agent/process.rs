@@ -57,7 +57,7 @@ const KILLED: Duration = Duration::from_secs(5);
 /// Runs one agent to its end. `shutdown` is the order to stop: the pod is being deleted.
 pub async fn run(settings: Settings, dialer: Dialer, shutdown: CancellationToken) -> Exit {
     match Agent::start(settings) {
-        Ok(agent) => agent.live(dialer, shutdown).await,
+        Ok(agent) => Box::pin(agent.live(dialer, shutdown)).await,
         Err(error) => Exit::Failed(format!("the agent could not start: {error}")),
     }
 }
