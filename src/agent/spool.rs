@@ -14,7 +14,7 @@ use std::{
 use super::intake::Shared;
 use crate::core::samples::spool::{
     Spool,
-    disk::{Done, Job},
+    job::{Done, Job},
 };
 
 /// Bounds of the thread's sleep: it is woken by every change, so they only bound what a mistake could cost.

@@ -35,7 +35,8 @@ use crate::{
     wire::session::{Ack, Frame},
 };
 
-pub mod disk;
+mod disk;
+pub mod job;
 pub mod record;
 mod segments;
 pub mod totals;

@@ -6,7 +6,7 @@ use crate::{
         frame::Closed,
         spool::{
             Limits, Loss, Spool,
-            disk::{Done, Job},
+            job::{Done, Job},
             record::{self, FORMAT, SegmentHeader},
             size,
         },

@@ -12,7 +12,7 @@ use crate::{
         frame::Closed,
         spool::{
             At, Limits, Loss, Spool,
-            disk::{Done, Job},
+            job::{Done, Job},
             record::{FORMAT, SegmentHeader, record_bytes},
         },
     },
