@@ -52,6 +52,12 @@ sink: prepare ## Run the whole aggregator against the strict stand-in and agains
 	WEIR_STANDIN=$(CURDIR)/target/debug/weir-standin WEIR_MOTO=$(CURDIR)/e2e/standin/checks/moto_server \
 	cargo test --locked --features e2e --test sink
 
+.PHONY: parity
+parity: prepare ## Compare Weir with k6 2 and k6 1, script by script, on this machine (PARITY=short: a part, k6 2 only)
+	cargo build --locked --bin weir
+	WEIR_BIN=target/debug/weir WEIR_K6=$$(e2e/tools/get k6)$(if $(filter short,$(PARITY)),,:$$(e2e/tools/get k6-v1)) \
+	cargo test --locked --features e2e --test parity
+
 .PHONY: cluster
 cluster: ## Bring up a real Kubernetes on this machine (root); prints its kubeconfig
 	@e2e/cluster/up
@@ -75,6 +81,7 @@ e2e: deploy ## Run the end-to-end tests on the cluster
 .PHONY: test
 test: ## Run everything: units, simulations, and the end-to-end tests on a cluster that is brought up and taken down
 	$(MAKE) unit sink
+	$(MAKE) parity PARITY=short
 	trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) e2e
 
 .PHONY: lint

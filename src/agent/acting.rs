@@ -40,8 +40,9 @@ impl Agent {
         let k6 = self.k6.clone();
         let (user, environment) = (self.user.clone(), self.environment.clone());
         let (script, path) = (self.settings.script.clone(), self.bundle_path());
+        let judged: Vec<String> = self.settings.thresholds.keys().cloned().collect();
         self.task(async move {
-            let bundle = k6.bundle(&user, &environment, &script, &path).await;
+            let bundle = k6.bundle(&user, &environment, &script, &judged, &path).await;
             tracing::debug!(elapsed_ms = ms_since(began), "script archived and inspected");
             Input::Bundled(bundle)
         });

@@ -32,12 +32,14 @@ use crate::core::{
         log,
         version::Version,
     },
-    summary::wrapper,
+    summary::{kinds, wrapper},
 };
 use crate::io::telemetry;
 
 /// Output of k6's short commands that is read, in bytes.
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
+/// Time that k6 may take to tell the kinds of metrics.
+const KINDS: Duration = Duration::from_secs(30);
 /// Time that what k6 wrote last has to arrive after its end.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
@@ -82,12 +84,13 @@ impl K6 {
         ))
     }
 
-    /// Archives the script into `path` and asks what it wants.
+    /// Archives the script into `path` and asks what it wants. `judged`: metrics with thresholds besides the script's.
     pub(super) async fn bundle(
         self,
         user: &UserArgs,
         environment: &Environment,
         script: &str,
+        judged: &[String],
         path: &Path,
     ) -> Result<Bundle, Unbundled> {
         let bundle = path.to_string_lossy();
@@ -105,8 +108,36 @@ impl K6 {
         let archive = bundle::timeless(&archive).map_err(unread)?;
         tokio::fs::write(path, &archive).await.map_err(unread)?;
         let argv = argv::inspect(user, environment, &bundle);
-        let printed = self.ask(argv, environment::for_inspect(user)).await?;
+        let told = async {
+            let is_judged = !environment::no_thresholds(user, environment) || !judged.is_empty();
+            if is_judged { self.kinds(user, judged, path, &archive).await } else { None }
+        };
+        let (printed, told) = tokio::join!(self.ask(argv, environment::for_inspect(user)), told);
+        let mut printed = printed?;
+        if let Some(whole) = told.and_then(|told| kinds::insert(&printed, &told)) {
+            printed = whole;
+        }
         Bundle::new(archive, printed).map_err(|error| Unbundled::InvalidSpec(error.to_string()))
+    }
+
+    /// What k6 says of the metrics with thresholds. Nothing that fails here fails the test: without it, a metric that is
+    /// never measured is shown as what its thresholds compare.
+    async fn kinds(
+        &self,
+        user: &UserArgs,
+        judged: &[String],
+        path: &Path,
+        archive: &[u8],
+    ) -> Option<Vec<u8>> {
+        let (wrapped, answer) =
+            (path.with_extension("kinds.tar"), path.with_extension("kinds.json"));
+        let bytes = kinds::wrap(archive, judged, &answer.to_string_lossy()).ok().flatten()?;
+        tokio::fs::write(&wrapped, bytes).await.ok()?;
+        let argv = kinds::argv(user, &wrapped.to_string_lossy());
+        let output = self.output(argv, kinds::environment());
+        let output = timeout(KINDS, output).await.ok()?.ok()?;
+        tracing::debug!(ok = output.status.success(), "k6 told the kinds of metrics");
+        tokio::fs::read(&answer).await.ok()
     }
 
     /// Runs the script's handleSummary() on `data`, and answers what its wrapper wrote.

@@ -252,12 +252,13 @@ fn read_answer(outcome: &Outcome) -> Result<wrapper::Answer, String> {
 
 /// k6 looks at its VUs once a second: an instance that ends before tells none of them, and the sum lacks it.
 fn complete_vus_max(view: &mut View, known: u64) {
-    if let Some(Metric { values: Values::Gauge { value, max, .. }, .. }) =
+    if let Some(Metric { values: Values::Gauge { value, min, max }, .. }) =
         view.metrics.get_mut("vus_max")
     {
-        let known = stats::count_f64(known);
-        *value = value.max(known);
-        *max = max.max(known);
+        let missing = (stats::count_f64(known) - *max).max(0.0);
+        for number in [value, min, max] {
+            *number += missing;
+        }
     }
 }
 

@@ -16,7 +16,10 @@ use crate::{
             environment,
             options::{self, Options},
         },
-        ledger::threshold::{self, RuleOptions, Rules, ThresholdError, Thresholds},
+        ledger::{
+            threshold::{self, RuleOptions, Rules, ThresholdError, Thresholds},
+            view::{Contains, Kind},
+        },
         summary::{archive, settings::Settings},
     },
     wire::session::{
@@ -175,7 +178,12 @@ impl Machine {
             no_thresholds: environment::no_thresholds(&self.config.user, &self.config.environment),
             expected_response: options.expected_response,
         };
-        Rules::new(&script, &self.config.thresholds, rule_options)
+        let mut rules = Rules::new(&script, &self.config.thresholds, rule_options)?;
+        let told = options.metrics.iter().filter_map(|(name, (kind, contains))| {
+            Some((name.clone(), (Kind::of_word(kind)?, Contains::of_word(contains)?)))
+        });
+        rules.defined = told.collect();
+        Ok(rules)
     }
 
     fn required(&self, options: &Options) -> Requirements {

@@ -170,7 +170,7 @@ mod tests {
             bundle: "t.tar",
         });
         assert!(!argv.iter().any(|arg| arg.contains("segment")));
-        assert!(argv.contains(&"--no-summary".to_owned()));
+        assert!(argv.contains(&"--summary-mode=disabled".to_owned()));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Options {
     pub segmented: bool,
     /// Its thresholds as k6 prints them; empty where it has none.
     pub thresholds_json: String,
+    /// Kind and content, in k6's words, of metrics that its thresholds name, as far as k6 has told them.
+    pub metrics: BTreeMap<String, (String, String)>,
     /// Samples say whether their response was expected: the system tag `expected_response` is on.
     pub expected_response: bool,
 }
@@ -67,6 +69,8 @@ struct Printed {
     execution_segment_sequence: Option<String>,
     thresholds: Option<Box<RawValue>>,
     system_tags: Option<Vec<String>>,
+    /// Not k6's: see `core::summary::kinds`.
+    weir_metrics: Option<BTreeMap<String, (String, String)>>,
 }
 
 /// Reads the standard output of `k6 inspect --execution-requirements`.
@@ -74,13 +78,8 @@ struct Printed {
 /// # Errors
 /// When it is not what k6 prints. Lines before the object are passed over: the script's init code may print some.
 pub fn parse(output: &[u8]) -> Result<Options, OptionsError> {
-    let start = output
-        .iter()
-        .enumerate()
-        .find(|(at, byte)| **byte == b'{' && (*at == 0 || output.get(at - 1) == Some(&b'\n')))
-        .map_or(0, |(at, _)| at);
-    let json = output.get(start..).unwrap_or_default();
-    let printed: Printed = serde_json::from_slice(json).map_err(OptionsError::NotOptions)?;
+    let printed: Printed =
+        serde_json::from_slice(object(output)).map_err(OptionsError::NotOptions)?;
     let ms = |text: Option<String>, default| match text {
         Some(text) => duration::parse_ms(&text).ok_or(OptionsError::Duration(text)),
         None => Ok(default),
@@ -97,10 +96,21 @@ pub fn parse(output: &[u8]) -> Result<Options, OptionsError> {
         segmented: printed.execution_segment.is_some()
             || printed.execution_segment_sequence.is_some(),
         thresholds_json: printed.thresholds.map(|raw| raw.get().to_owned()).unwrap_or_default(),
+        metrics: printed.weir_metrics.unwrap_or_default(),
         expected_response: printed
             .system_tags
             .is_none_or(|tags| tags.iter().any(|tag| tag == "expected_response")),
     })
+}
+
+/// The object in what was printed.
+pub(in crate::core) fn object(output: &[u8]) -> &[u8] {
+    let start = output
+        .iter()
+        .enumerate()
+        .find(|(at, byte)| **byte == b'{' && (*at == 0 || output.get(at - 1) == Some(&b'\n')))
+        .map_or(0, |(at, _)| at);
+    output.get(start..).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -112,6 +122,7 @@ mod tests {
         let output = br#"{"vus": 4, "noSetup": null, "setupTimeout": "1m30s", "noTeardown": true,
             "teardownTimeout": null, "executionSegment": null, "executionSegmentSequence": null,
             "thresholds": {"m": ["rate\u003e0.9"]}, "systemTags": ["url", "expected_response"],
+            "weirMetrics": {"m": ["rate", "default"]},
             "tags": {"team": "x"}, "totalDuration": "10m30s", "maxVUs": 4}"#;
         let wanted = Options {
             max_vus: 4,
@@ -124,6 +135,7 @@ mod tests {
             tags: BTreeMap::from([("team".to_owned(), "x".to_owned())]),
             segmented: false,
             thresholds_json: r#"{"m": ["rate\u003e0.9"]}"#.to_owned(),
+            metrics: BTreeMap::from([("m".to_owned(), ("rate".to_owned(), "default".to_owned()))]),
             expected_response: true,
         };
         assert_eq!(parse(output).unwrap(), wanted);

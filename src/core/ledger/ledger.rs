@@ -80,6 +80,10 @@ impl Ledger {
             overflowed: 0,
         };
         rules.list().for_each(|rule| ledger.rule(rule));
+        for (name, (kind, contains)) in &rules.defined {
+            let (name, kind) = (name.as_str().into(), Some(*kind));
+            ledger.define(&Definition { name, kind, contains: *contains });
+        }
         ledger
     }
 

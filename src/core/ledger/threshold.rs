@@ -10,6 +10,7 @@ use super::{
     expression::{Expression, ExpressionError},
     name::{MetricName, NameError},
     number,
+    view::{Contains, Kind},
 };
 use crate::{api::v1alpha1, core::k6::duration};
 
@@ -53,6 +54,8 @@ pub struct Rule {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     by_name: BTreeMap<(String, Option<BTreeMap<String, String>>), Rule>,
+    /// What k6 has told of metrics before any sample, by name.
+    pub defined: BTreeMap<String, (Kind, Contains)>,
 }
 
 /// What else decides which metrics are kept.

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod data;
 pub mod export;
 pub mod keeping;
+pub mod kinds;
 pub mod machine;
 mod number;
 mod section;

@@ -45,6 +45,15 @@ const DROPPED_FLAGS: &[&str] = &[
 /// An archive that runs the `handleSummary` of the script in `archive` on `data`, and writes its answer to the file
 /// `answer`: a path of its own, which k6 resolves by its working folder.
 pub fn wrap(archive: &[u8], data: &Value, answer: &str) -> Result<Vec<u8>, ArchiveError> {
+    rewrite(archive, |address| source(address, data, answer), None)
+}
+
+/// The archive with a main module of this source, which gets the address of the script's own, and with these thresholds.
+pub(super) fn rewrite(
+    archive: &[u8],
+    source: impl FnOnce(&str) -> String,
+    thresholds: Option<Map<String, Value>>,
+) -> Result<Vec<u8>, ArchiveError> {
     let mut metadata: Map<String, Value> =
         serde_json::from_slice(&archive::content(archive, METADATA)?)?;
     let main = archive::content(archive, MAIN)?;
@@ -67,11 +76,14 @@ pub fn wrap(archive: &[u8], data: &Value, answer: &str) -> Result<Vec<u8>, Archi
         ] {
             options.insert(option.to_owned(), value);
         }
+        if let Some(thresholds) = thresholds {
+            options.insert("thresholds".to_owned(), thresholds.into());
+        }
     }
 
     let mut wrapped = Builder::new(Vec::with_capacity(archive.len()));
     append(&mut wrapped, METADATA, &serde_json::to_vec(&metadata)?)?;
-    append(&mut wrapped, MAIN, source(&address, data, answer).as_bytes())?;
+    append(&mut wrapped, MAIN, source(&address).as_bytes())?;
     let mut found = false;
     for entry in Archive::new(archive).entries()? {
         let mut entry = entry?;
@@ -95,13 +107,15 @@ pub fn wrap(archive: &[u8], data: &Value, answer: &str) -> Result<Vec<u8>, Archi
     Ok(wrapped)
 }
 
+/// A text as JavaScript has it.
+pub(super) fn literal(text: &str) -> String {
+    // The two line ends that JSON leaves as they are, but older JavaScript takes for the end of a line.
+    let quoted = Value::from(text).to_string();
+    quoted.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
 /// The wrapper's own source. All that differs stands in it as literals, so that it needs no file.
 fn source(address: &str, data: &Value, answer: &str) -> String {
-    let literal = |text: &str| {
-        // The two line ends that JSON leaves as they are, but older JavaScript takes for the end of a line.
-        let quoted = Value::from(text).to_string();
-        quoted.replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
-    };
     format!(
         "import * as user from {};\nconst given = {};\nconst answerFile = {};\n{WRAPPER}",
         literal(address),
@@ -129,6 +143,17 @@ fn regular(size: usize) -> Header {
 /// Arguments of k6 for such an archive. They make it run one iteration of nothing whatever the environment says, and
 /// leave the rest as the user gave it: what a script may see or need also while it handles a summary.
 pub fn argv(user: &UserArgs, version: &Version, archive: &str) -> Vec<String> {
+    let mut argv = nothing(user);
+    argv.push("--no-thresholds".to_owned());
+    if version.is_before_2() {
+        argv.push("--no-summary=false".to_owned());
+    }
+    argv.extend(["--".to_owned(), archive.to_owned()]);
+    argv
+}
+
+/// Arguments by which k6 runs one iteration of nothing and then `handleSummary`.
+pub(super) fn nothing(user: &UserArgs) -> Vec<String> {
     let dropped = |arg: &&String| {
         let name = arg.strip_prefix("--").and_then(|long| long.split('=').next());
         name.is_some_and(|name| DROPPED_FLAGS.contains(&name))
@@ -143,7 +168,6 @@ pub fn argv(user: &UserArgs, version: &Version, archive: &str) -> Vec<String> {
         "--linger=false",
         "--no-setup",
         "--no-teardown",
-        "--no-thresholds",
         "--address=",
         "--type=archive",
         "--traces-output=none",
@@ -156,10 +180,6 @@ pub fn argv(user: &UserArgs, version: &Version, archive: &str) -> Vec<String> {
         "--quiet",
     ];
     argv.extend(own.map(str::to_owned));
-    if version.is_before_2() {
-        argv.push("--no-summary=false".to_owned());
-    }
-    argv.extend(["--".to_owned(), archive.to_owned()]);
     argv
 }
 

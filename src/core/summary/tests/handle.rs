@@ -77,7 +77,7 @@ fn handle(k6: K6, files: &[(&str, &str)], data: &Value, environment: &[(&str, &s
     run(k6, &archive, data, environment)
 }
 
-fn archive_of(k6: K6, files: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn archive_of(k6: K6, files: &[(&str, &str)]) -> Vec<u8> {
     let dir = folder(files);
     let args = ["archive", "-O", "made.tar", "-e", "COLOR=red", "main.js"];
     let made = k6.run(dir.path(), &args, &[]);

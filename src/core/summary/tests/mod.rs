@@ -2,6 +2,7 @@
 //! is `WEIR_K6_V1`.
 
 mod handle;
+mod kinds;
 mod layout;
 mod likeness;
 mod parity;

@@ -1,0 +1,8 @@
+// exec.test.fail() in teardown(): exit code 110. Fixed: all.
+// parity: {"exit": 110}
+import exec from 'k6/execution';
+import { Counter } from 'k6/metrics';
+const done = new Counter('done');
+export const options = { scenarios: { each: { executor: 'per-vu-iterations', vus: 5, iterations: 2 } } };
+export default function () { done.add(1); }
+export function teardown() { exec.test.fail('bad at the end'); }

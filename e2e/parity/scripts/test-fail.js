@@ -1,0 +1,10 @@
+// exec.test.fail() in one VU: the test goes on to its end, and its exit code is 110. Fixed: all.
+// parity: {"short": true, "exit": 110}
+import exec from 'k6/execution';
+import { Counter } from 'k6/metrics';
+const done = new Counter('done');
+export const options = { scenarios: { each: { executor: 'per-vu-iterations', vus: 5, iterations: 4 } }, thresholds: { done: ['count==20'] } };
+export default function () {
+  done.add(1);
+  if (exec.vu.idInTest === 2 && exec.vu.iterationInInstance === 1) { exec.test.fail('not good enough'); }
+}
