@@ -11,6 +11,7 @@ use serde::Deserialize;
 #[expect(clippy::struct_excessive_bools, reason = "wishes that do not exclude each other")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "wishes that do not exclude each other")]
 pub(crate) struct Head {
     /// Further arguments of `k6 run`.
     pub(crate) args: Vec<String>,

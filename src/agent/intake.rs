@@ -6,11 +6,11 @@ use std::{
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -28,7 +28,7 @@ use crate::core::{
     samples::{
         decode::{Line, decode},
         frame::{Closed, FrameBuilder},
-        spool::Spool,
+        spool::{Loss, Spool},
     },
 };
 
@@ -42,7 +42,10 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 /// What the thread and the agent share.
 #[derive(Debug)]
 pub(super) struct Shared {
+    began: Instant,
     spool: Mutex<Spool>,
+    /// Told when the spool may have a job.
+    spool_changed: Condvar,
     ledger: Mutex<Ledger>,
     lost: Mutex<Option<String>>,
     emitted: AtomicU64,
@@ -52,9 +55,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(spool_bytes_max: usize) -> Self {
+    pub(super) fn new(spool: Spool, began: Instant) -> Self {
         Self {
-            spool: Mutex::new(Spool::new(spool_bytes_max)),
+            began,
+            spool: Mutex::new(spool),
+            spool_changed: Condvar::new(),
             ledger: Mutex::new(Ledger::new(&Rules::default(), false)),
             lost: Mutex::new(None),
             emitted: AtomicU64::new(0),
@@ -65,6 +70,42 @@ impl Shared {
 
     pub(super) fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the spool that may leave it with a job.
+    pub(super) fn change_spool<T>(&self, change: impl FnOnce(&mut Spool) -> T) -> T {
+        let changed = change(&mut self.spool());
+        self.spool_changed.notify_all();
+        changed
+    }
+
+    /// Waits until the spool changes, or this time has passed.
+    pub(super) fn wait_for_spool<'a>(
+        &self,
+        spool: MutexGuard<'a, Spool>,
+        timeout: Duration,
+    ) -> MutexGuard<'a, Spool> {
+        let waited = self.spool_changed.wait_timeout(spool, timeout);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Samples were lost: told once, and failing the run where the spool says so.
+    pub(super) fn lose(&self, loss: Loss) {
+        if !loss.fails {
+            tracing::warn!(reason = loss.text, "samples are dropped and counted from here on");
+            return;
+        }
+        let mut told = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none() {
+            tracing::error!(reason = loss.text, "samples lost");
+            *told = Some(loss.text);
+        }
+        self.changed.notify_one();
+    }
+
+    /// The one clock of all that is shared.
+    pub(super) fn now_ms(&self) -> i64 {
+        i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
@@ -123,17 +164,12 @@ impl Intake {
         if let Err(error) = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)) {
             tracing::debug!(%error, "pipe keeps its default size");
         }
-        let mut thread = Reader {
-            builder,
-            ship_samples,
-            shared,
-            clock: Instant::now(),
-            carry: Vec::new(),
-            skipping: false,
-        };
+        let mut thread =
+            Reader { builder, ship_samples, shared, carry: Vec::new(), skipping: false };
         thread::Builder::new().name("samples".to_owned()).spawn(move || {
             if let Err(error) = thread.read_all(reader) {
-                thread.lose(format!("k6's samples could not be read: {error}"));
+                let text = format!("k6's samples could not be read: {error}");
+                thread.shared.lose(Loss { text, fails: true });
             }
             // Nobody listens any more when the agent has left.
             drop(inputs.blocking_send(Input::SamplesEnded));
@@ -162,7 +198,6 @@ struct Reader {
     builder: FrameBuilder,
     ship_samples: bool,
     shared: Arc<Shared>,
-    clock: Instant,
     /// The beginning of a line whose end is not read yet.
     carry: Vec<u8>,
     /// Within a line that is too long to be kept.
@@ -264,24 +299,15 @@ impl Reader {
 
     fn place(&mut self, closed: Option<Closed>) {
         let Some(closed) = closed else { return };
-        let placed = self.shared.spool().push(closed);
-        match placed {
-            Ok(()) => self.shared.changed.notify_one(),
-            Err(overflow) => self.lose(overflow.to_string()),
-        }
-    }
-
-    fn lose(&self, text: String) {
-        let mut lost = self.shared.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost.is_none() {
-            tracing::error!(reason = text, "samples lost");
-            *lost = Some(text);
+        let now_ms = self.now_ms();
+        if let Some(loss) = self.shared.change_spool(|spool| spool.push(closed, now_ms)) {
+            self.shared.lose(loss);
         }
         self.shared.changed.notify_one();
     }
 
     fn now_ms(&self) -> i64 {
-        i64::try_from(self.clock.elapsed().as_millis()).unwrap_or(i64::MAX)
+        self.shared.now_ms()
     }
 }
 

@@ -11,6 +11,7 @@ mod process;
 pub mod reaper;
 mod rest;
 pub mod settings;
+mod spool;
 mod uplink;
 
 pub use process::run;

@@ -18,6 +18,7 @@ use super::{
     intake::{Intake, Shared},
     rest::Rest,
     settings::{Exit, Settings},
+    spool::Spooler,
     uplink::{Event, Uplink},
 };
 use crate::{
@@ -34,7 +35,13 @@ use crate::{
             version::Version,
         },
         ledger::threshold,
-        samples::frame::{FrameBuilder, Limits},
+        samples::{
+            frame::{FrameBuilder, Limits},
+            spool::{
+                Spool,
+                record::{FORMAT, SegmentHeader},
+            },
+        },
     },
     io::{clock, link::Dialer},
     wire::session::{ToAgent, to_agent::Message},
@@ -50,7 +57,7 @@ const KILLED: Duration = Duration::from_secs(5);
 /// Runs one agent to its end. `shutdown` is the order to stop: the pod is being deleted.
 pub async fn run(settings: Settings, dialer: Dialer, shutdown: CancellationToken) -> Exit {
     match Agent::start(settings) {
-        Ok(agent) => agent.live(dialer, shutdown).await,
+        Ok(agent) => Box::pin(agent.live(dialer, shutdown)).await,
         Err(error) => Exit::Failed(format!("the agent could not start: {error}")),
     }
 }
@@ -65,6 +72,7 @@ pub(super) struct Agent {
     pub(super) outbox: Outbox,
     pub(super) shared: Arc<Shared>,
     pub(super) intake: Intake,
+    pub(super) spooler: Option<Spooler>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) happened: mpsc::Receiver<Input>,
     pub(super) tasks: JoinSet<()>,
@@ -80,12 +88,22 @@ impl Agent {
     fn start(settings: Settings) -> std::io::Result<Self> {
         let began = Instant::now();
         let born_unix_ns = clock::unix_ns();
-        let shared = Arc::new(Shared::new(settings.spool_bytes_max));
+        let incarnation = format!("{:x}-{:x}", std::process::id(), born_unix_ns);
+        let header = SegmentHeader {
+            format: FORMAT,
+            run: settings.run.to_string(),
+            instance_id: settings.instance_id,
+            incarnation: incarnation.clone(),
+            segment: 0,
+        };
+        let shared = Arc::new(Shared::new(Spool::new(settings.spool, header), began));
         let (inputs, happened) = mpsc::channel(INPUTS);
         let builder = FrameBuilder::new(settings.instance_id, Limits::default());
         let ship = settings.ship_samples;
         let intake =
             Intake::open(&settings.work_dir, builder, ship, shared.clone(), inputs.clone())?;
+        let folder = settings.work_dir.join("spool").join(&incarnation);
+        let spooler = if ship { Some(Spooler::start(folder, shared.clone())?) } else { None };
         // Only k6's own variables decide anything; the process inherits all of them.
         let mut environment: Environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -98,7 +116,7 @@ impl Agent {
             run: settings.run.clone(),
             instances: settings.instances,
             instance_id: settings.instance_id,
-            incarnation: format!("{:x}-{:x}", std::process::id(), born_unix_ns),
+            incarnation,
             born_unix_ns,
             user: user.clone(),
             environment: environment.clone(),
@@ -123,6 +141,7 @@ impl Agent {
             outbox: Outbox::default(),
             shared,
             intake,
+            spooler,
             inputs,
             happened,
             tasks: JoinSet::new(),
@@ -226,7 +245,7 @@ impl Agent {
                 return true;
             }
             Some(Message::Ack(ack)) => {
-                self.shared.spool().ack(&ack);
+                self.shared.change_spool(|spool| spool.ack(&ack));
                 self.handle(Input::Tick);
             }
             Some(message) => {
@@ -264,8 +283,16 @@ impl Agent {
         }
     }
 
-    /// Leaves no k6 behind.
+    /// Leaves no k6 behind, and no sample in memory alone.
     async fn bury(mut self) {
+        let spooler = self.spooler.take();
+        self.end_k6().await;
+        if let Some(spooler) = spooler {
+            drop(tokio::task::spawn_blocking(|| spooler.close()).await);
+        }
+    }
+
+    async fn end_k6(&mut self) {
         self.intake.close();
         if self.group.is_none() {
             self.tasks.abort_all();

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use crate::{api::v1alpha1::Threshold, core::plan::RunRef};
-
-/// Default of [`Settings::spool_bytes_max`].
-pub const SPOOL_BYTES_MAX: usize = 64 << 20;
+use crate::{
+    api::v1alpha1::Threshold,
+    core::{plan::RunRef, samples::spool::Limits},
+};
 
 /// What an agent is given.
 #[derive(Clone, Debug)]
@@ -32,8 +32,8 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Whether an output wants samples.
     pub ship_samples: bool,
-    /// Memory for frames that wait for their acknowledgement, in bytes.
-    pub spool_bytes_max: usize,
+    /// How many frames may wait for their acknowledgement, and where.
+    pub spool: Limits,
     /// Time without a session after which the agent gives up.
     pub orphan_ms: i64,
     /// Time from the order to stop until this process must be gone.

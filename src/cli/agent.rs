@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use anyhow::{Context, bail};
 
 use crate::{
-    agent::{self, Exit, Settings, reaper, settings::SPOOL_BYTES_MAX},
-    api::v1alpha1::Threshold,
-    core::plan::RunRef,
+    agent::{self, Exit, Settings, reaper},
+    api::v1alpha1::{OnFull, Threshold},
+    core::{plan::RunRef, samples::spool::Limits},
     io::{
         link::{Dialer, GrpcDialer},
         shutdown, telemetry,
@@ -53,6 +53,12 @@ pub(super) struct Args {
     /// Ship samples: an output wants them
     #[arg(long)]
     ship_samples: bool,
+    /// Disk space for samples that no output has taken yet
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    spool_mib: u32,
+    /// What happens to samples for which there is no room: Fail (the run) or Drop (them)
+    #[arg(long, value_name = "POLICY", default_value = "Fail", value_parser = parse_on_full)]
+    spool_on_full: OnFull,
     /// Give up after this many seconds without the aggregator
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     orphan_seconds: u32,
@@ -69,6 +75,11 @@ fn parse_tag(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("{text:?} is not of the form name=value")),
     }
+}
+
+fn parse_on_full(text: &str) -> Result<OnFull, String> {
+    let policy = [OnFull::Fail, OnFull::Drop].into_iter().find(|policy| policy.as_str() == text);
+    policy.ok_or_else(|| format!("{text:?} is neither Fail nor Drop"))
 }
 
 /// `spec.thresholds`.
@@ -126,7 +137,7 @@ impl Args {
             args: self.passed,
             env: BTreeMap::new(),
             ship_samples: self.ship_samples,
-            spool_bytes_max: SPOOL_BYTES_MAX,
+            spool: Limits::new(u64::from(self.spool_mib) << 20, self.spool_on_full),
             orphan_ms: i64::from(self.orphan_seconds) * 1000,
             grace_ms: i64::from(self.grace_seconds) * 1000,
             log_prefix: None,
@@ -136,4 +147,18 @@ impl Args {
 
 fn read(path: &std::path::Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_written_as_in_the_spec() {
+        for policy in [OnFull::Fail, OnFull::Drop] {
+            assert_eq!(parse_on_full(policy.as_str()), Ok(policy));
+            assert_eq!(serde_json::to_value(policy).unwrap(), policy.as_str());
+        }
+        assert!(parse_on_full("drop").is_err());
+    }
 }

@@ -17,7 +17,7 @@ use super::{
     progress,
 };
 use crate::{
-    agent::{self, settings::SPOOL_BYTES_MAX},
+    agent,
     aggregator::{
         engine,
         settings::{Control, Settings},
@@ -25,6 +25,7 @@ use crate::{
     core::{
         lifecycle::valid,
         plan::{RunPlan, RunRef},
+        samples::spool::Limits,
     },
     io::{clock, link::Dialer, shutdown},
     wire::result::{RunResult, Stage},
@@ -94,6 +95,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
     let (publish, published) = watch::channel(initial);
     let at_once = CancellationToken::new();
 
+    let spool = Limits::new(u64::from(local.test.spool.size_mib) << 20, local.test.spool.on_full);
     let mut agents = JoinSet::new();
     for instance_id in 1..=plan.instances {
         let settings = agent::Settings {
@@ -108,7 +110,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
             args: quiet(&local.test.k6.args),
             env: local.env.clone(),
             ship_samples: !plan.outputs.is_empty(),
-            spool_bytes_max: SPOOL_BYTES_MAX,
+            spool,
             orphan_ms: ORPHAN_MS,
             grace_ms: GRACE_MS,
             log_prefix: (plan.instances > 1).then(|| format!("[{instance_id}] ")),

@@ -350,24 +350,3 @@ async fn a_goodbye_in_the_middle_ends_everything() {
     rig.send(Message::Goodbye(Goodbye {})).await;
     assert_eq!(rig.agent.await.unwrap(), Exit::HandedOver);
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_spool_fails_the_run_and_does_not_hold_k6_up() {
-    let script = r#"
-        import { Counter } from "k6/metrics";
-        const mine = new Counter("mine");
-        export const options = { vus: 1, iterations: 20 };
-        export default function () { for (let i = 0; i < 1000; i++) mine.add(1); }
-    "#;
-    let mut rig = Rig::start(script, |settings| settings.spool_bytes_max = 100_000);
-    rig.acknowledges = false;
-    rig.until_phase(AgentPhase::Ready).await;
-    rig.start_load().await;
-    rig.until_phase(AgentPhase::Ended).await;
-    rig.until("the loss is told", |rig| rig.report.failure.is_some()).await;
-    let failure = failure(&rig);
-    assert_eq!(failure.reason, "OutputFailed");
-    assert!(failure.message.contains("spool of 100000 bytes is full"), "{}", failure.message);
-    rig.until("all samples are counted", |rig| rig.report.framed >= 20_000).await;
-    assert!(rig.report.dropped > 0 && rig.report.dropped < rig.report.framed);
-}

@@ -11,8 +11,9 @@ use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agent::{Exit, Settings, run, settings::SPOOL_BYTES_MAX},
-    core::{ledger::codec::decode, plan::RunRef, verdict::Verdict},
+    agent::{Exit, Settings, run},
+    api::v1alpha1::OnFull,
+    core::{ledger::codec::decode, plan::RunRef, samples::spool::Limits, verdict::Verdict},
     io::{
         link::{AggregatorEnd, Dialer},
         telemetry,
@@ -89,7 +90,7 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
         args: vec!["--no-usage-report".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::new(),
         ship_samples: true,
-        spool_bytes_max: SPOOL_BYTES_MAX,
+        spool: Limits::new(64 << 20, OnFull::Fail),
         orphan_ms: 60_000,
         grace_ms: 20_000,
         log_prefix: None,
@@ -252,15 +253,18 @@ impl Rig {
         self.send(ToAgentMessage::RunTeardown(RunTeardown {})).await;
     }
 
-    /// Lets k6 go, waits for the last sample and its acknowledgement, and says goodbye.
+    /// Lets k6 go, waits until all samples are acknowledged or dropped, and says goodbye.
     pub(super) async fn finish(mut self) -> Ended {
         self.send(ToAgentMessage::Finish(Finish {})).await;
         self.until_phase(AgentPhase::Finished).await;
-        self.until("all is acknowledged", |rig| rig.report.acked == rig.report.emitted).await;
+        let settled = |report: &Report| report.acked + report.dropped == report.emitted;
+        self.until("all is acknowledged", |rig| settled(&rig.report)).await;
         self.send(ToAgentMessage::Goodbye(Goodbye {})).await;
         let exit = timeout(PATIENCE, self.agent).await.unwrap().unwrap();
         let samples = self.frames.values().flat_map(expand).collect();
-        Ended { report: self.report, samples, exit }
+        let frames = self.frames.into_keys().collect();
+        let frames_received = self.frames_received;
+        Ended { report: self.report, samples, frames, frames_received, exit }
     }
 }
 
@@ -268,6 +272,9 @@ impl Rig {
 pub(super) struct Ended {
     pub(super) report: Report,
     pub(super) samples: Vec<Sample>,
+    /// Their numbers.
+    pub(super) frames: Vec<u64>,
+    pub(super) frames_received: usize,
     pub(super) exit: Exit,
 }
 

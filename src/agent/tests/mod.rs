@@ -2,4 +2,5 @@
 
 mod endings;
 mod harness;
+mod spooling;
 mod whole;

@@ -83,6 +83,9 @@ pub struct TestSpec {
     /// How long the run may wait.
     #[serde(default)]
     pub deadlines: Deadlines,
+    /// Where each k6 instance keeps the samples that no output has taken yet.
+    #[serde(default)]
+    pub spool: SpoolSpec,
     /// A pod template laid over the runner pods: `metadata.labels`, `metadata.annotations` and any field of a pod's
     /// `spec`. The container that runs k6 is called `k6`; its `command` and `args` are Weir's and cannot be set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -105,6 +108,7 @@ impl TestSpec {
             outputs: Vec::new(),
             runner_loss: RunnerLoss::default(),
             deadlines: Deadlines::default(),
+            spool: SpoolSpec::default(),
             runner_template: None,
             aggregator: Aggregator::default(),
         }
@@ -213,6 +217,48 @@ impl Default for Deadlines {
     }
 }
 
+/// Where a k6 instance keeps samples until every output has taken them: in its memory as long as that is soon, and on the
+/// disk of its pod otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SpoolSpec {
+    /// Disk space for each k6 instance, in MiB. A sample takes 10 to 15 bytes, so that 1024 hold what an instance emits in
+    /// more than 10 minutes at 100,000 samples a second. The emptyDir of the pod may grow to 512 MiB more than this.
+    #[serde(default = "default_spool", rename = "sizeMiB")]
+    #[schemars(range(min = 64, max = 65_536))]
+    pub size_mib: u32,
+    /// What happens when there is no room left, or the disk is full, broken, or slower than k6: `Fail` ends the run
+    /// with reason OutputFailed; `Drop` goes on without the samples that find no room. Both count them as SpoolFull.
+    #[serde(default)]
+    pub on_full: OnFull,
+}
+
+impl Default for SpoolSpec {
+    fn default() -> Self {
+        Self { size_mib: default_spool(), on_full: OnFull::default() }
+    }
+}
+
+/// Policy for samples that find no room in a spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnFull {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// They are dropped and counted, and the run goes on.
+    Drop,
+}
+
+impl OnFull {
+    /// The policy as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fail => "Fail",
+            Self::Drop => "Drop",
+        }
+    }
+}
+
 /// The aggregator pod of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -315,6 +361,9 @@ fn default_image() -> String {
 }
 fn default_deadline() -> u32 {
     300
+}
+fn default_spool() -> u32 {
+    1024
 }
 fn default_replicas() -> u32 {
     1

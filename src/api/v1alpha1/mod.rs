@@ -10,8 +10,8 @@ mod status;
 
 pub use conditions::{ConditionType, Phase, Reason, StopRequest};
 pub use load_test::{
-    Aggregator, Deadlines, K6, LoadTest, LoadTestSpec, LoadTestStatus, LossPolicy, RunnerLoss,
-    TestSpec, Threshold,
+    Aggregator, Deadlines, K6, LoadTest, LoadTestSpec, LoadTestStatus, LossPolicy, OnFull,
+    RunnerLoss, SpoolSpec, TestSpec, Threshold,
 };
 pub use load_test_run::{LoadTestRun, LoadTestRunSpec, LoadTestRunStatus};
 pub use output::{Output, Timestream, TimestreamCreate, TimestreamMode};

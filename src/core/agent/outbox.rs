@@ -11,8 +11,6 @@ use crate::{
     wire::session::{self, Report, to_aggregator::Message},
 };
 
-/// Frames that may wait for their acknowledgement in one session.
-const WINDOW: usize = 16;
 /// Time between two reports when nothing but counts has changed.
 const REPORT_MS: i64 = 1000;
 /// Shortest time between two ledgers: less than between two reports, so that one comes with each.
@@ -98,7 +96,7 @@ impl Outbox {
                     || !self.ledgers.is_empty()
                     || self.ledger_is_due(machine, account.measured, now_ms)
                     || self.report_is_due(&machine.report(account), now_ms)
-                    || spool.has_next(WINDOW)
+                    || spool.has_next()
             }
         }
     }
@@ -156,7 +154,7 @@ impl Outbox {
         if let Some(ledger) = self.ledgers.pop_front() {
             return Some(Message::Ledger(ledger));
         }
-        spool.next(WINDOW).map(Message::Frame)
+        spool.next_frame().map(Message::Frame)
     }
 
     /// Once a second while there is something new, and at once when nothing more will come.
@@ -188,7 +186,7 @@ impl Outbox {
         }
         let is_final =
             report.k6_exit_code.is_some() && report.acked + report.dropped == report.framed;
-        is_final && said.acked != report.acked
+        is_final && (said.acked, said.dropped) != (report.acked, report.dropped)
     }
 }
 
@@ -204,6 +202,7 @@ fn state(report: &Report) -> Report {
         vus_max: 0,
         last_seq: 0,
         dropped: 0,
+        unreadable: 0,
         ..report.clone()
     }
 }

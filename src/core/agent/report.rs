@@ -2,7 +2,7 @@
 
 use super::machine::Machine;
 use crate::{
-    core::samples::spool::Totals,
+    core::samples::spool::totals::Totals,
     wire::{
         PROTOCOL,
         session::{AgentPhase, Hello, Report},
@@ -48,6 +48,8 @@ impl Machine {
             vus_max: self.vus_max,
             last_seq: account.totals.last_seq,
             dropped: account.totals.dropped,
+            unreadable: account.totals.unreadable,
+            dropped_why: account.totals.dropped_why.clone(),
             bundle_sha256: self.bundle.as_ref().map(|b| b.sha256.clone()).unwrap_or_default(),
         }
     }

@@ -1,6 +1,6 @@
 //! `TestSpec` → [`ValidTest`], once: nothing behind this step sees a raw spec.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use super::{args::check_args, template};
 use crate::{
@@ -17,6 +17,9 @@ pub const INLINE_BYTES_MAX: usize = 512 << 10;
 pub const RUN_NAME_CHARS_MAX: usize = 48;
 /// Most k6 instances of a run, as the CRD bounds them.
 pub const PARALLELISM_MAX: u32 = 10_000;
+
+/// Sizes of a spool in MiB, as the CRD bounds them.
+const SPOOL_MIB: RangeInclusive<u32> = 64..=65_536;
 
 /// A spec that can be run. Only [`validate`] makes one.
 #[derive(Clone, Debug, PartialEq)]
@@ -297,6 +300,11 @@ fn check_limits(spec: &TestSpec, errors: &mut Errors) {
         if !(5..=86_400).contains(&seconds) {
             errors.add(field, &format!("must be 5 to 86400, is {seconds}"));
         }
+    }
+    if !SPOOL_MIB.contains(&spec.spool.size_mib) {
+        let (least, most) = (SPOOL_MIB.start(), SPOOL_MIB.end());
+        let problem = format!("must be {least} to {most}, is {}", spec.spool.size_mib);
+        errors.add("spec.spool.sizeMiB", &problem);
     }
     if spec.aggregator.replicas != 1 {
         errors.add("spec.aggregator.replicas", "only 1 is supported");

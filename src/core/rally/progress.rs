@@ -17,6 +17,8 @@ use crate::{
 
 /// Lost instances whose accounts are published: with more, the run is no longer one whose counts matter.
 const LOST_ACCOUNTS_MAX: usize = 1000;
+/// Longest reason of an agent that is passed on with its dropped samples, in bytes.
+const WHY_BYTES_MAX: usize = 512;
 /// Instances named in a message.
 const NAMED_MAX: usize = 5;
 
@@ -97,10 +99,35 @@ impl Rally {
     /// The outcome, as things stand.
     pub(super) fn judge(&self) -> Outcome {
         let mut outcome = self.judge_books();
-        for note in [self.unmeasured(), self.note.clone()].into_iter().flatten() {
+        let dropped = self.dropped(&outcome.message);
+        for note in [dropped, self.unmeasured(), self.note.clone()].into_iter().flatten() {
             write!(outcome.message, "; {note}").unwrap_or_default();
         }
         outcome
+    }
+
+    /// Samples that agents had no room for, or could not read back; and why, where `message` does not say it already.
+    fn dropped(&self, message: &str) -> Option<String> {
+        if self.config.outputs.is_empty() {
+            return None;
+        }
+        let of_all = self.roster.iter().filter(|(_, runner)| runner.report.dropped > 0);
+        let (mut samples, mut instances, mut why) = (0_u64, 0_u32, None);
+        for (id, runner) in of_all {
+            samples = samples.saturating_add(runner.report.dropped);
+            instances += 1;
+            why.get_or_insert((id, runner.report.dropped_why.as_str()));
+        }
+        let (first, why) = why?;
+        let mut note = match instances {
+            1 => format!("{samples} samples were dropped by instance {first}"),
+            _ => format!("{samples} samples were dropped by {instances} instances ({first}, …)"),
+        };
+        if !why.is_empty() && !message.contains(why) {
+            let words: Vec<&str> = cause::clip(why, WHY_BYTES_MAX).split_whitespace().collect();
+            write!(note, ": {}", words.join(" ")).unwrap_or_default();
+        }
+        Some(note)
     }
 
     /// Lost instances whose samples a former aggregator took with it, as far as the verdict needs them.

@@ -10,6 +10,8 @@ use crate::wire::{
 
 /// Why samples that an agent had no room for count as refused.
 const SPOOL_FULL: &str = "SpoolFull";
+/// Why samples count as refused that an agent wrote to its disk and could not read back.
+const SPOOL_UNREADABLE: &str = "SpoolUnreadable";
 /// Refusals of samples that went down with their instance are counted under this word.
 pub const RUNNER_LOST: &str = "RunnerLost";
 
@@ -146,10 +148,12 @@ impl Runner {
         }
         account.add(&self.report.outputs);
         account.outputs.retain(|name, _| outputs.contains(name));
-        if self.report.dropped > 0 {
-            for name in outputs {
+        let unreadable = self.report.unreadable.min(self.report.dropped);
+        let full = self.report.dropped - unreadable;
+        for (reason, count) in [(SPOOL_FULL, full), (SPOOL_UNREADABLE, unreadable)] {
+            for name in outputs.iter().filter(|_| count > 0) {
                 let own = account.outputs.entry(name.clone()).or_default();
-                own.rejected.insert(SPOOL_FULL.to_owned(), self.report.dropped);
+                own.rejected.insert(reason.to_owned(), count);
             }
         }
         account

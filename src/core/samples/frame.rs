@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message;
+
 use super::{
     decode::Point,
     nudge::Nudge,
@@ -38,6 +40,15 @@ pub struct Closed {
     pub frame: Frame,
     /// Memory that it takes, in bytes.
     pub memory_bytes: usize,
+    /// Bytes of its encoding.
+    pub encoded_bytes: usize,
+}
+
+impl Closed {
+    /// A frame with its sizes.
+    pub fn new(frame: Frame) -> Self {
+        Self { memory_bytes: memory_bytes(&frame), encoded_bytes: frame.encoded_len(), frame }
+    }
 }
 
 /// Collects samples into frames.
@@ -68,6 +79,8 @@ const SAMPLE_MEMORY: usize = 4 + 8 + 8;
 /// Bytes around each string and each dimension in the encoding, and in memory.
 const STRING_BYTES: usize = 6;
 const STRING_MEMORY: usize = 24;
+/// Bytes that a frame takes in memory besides what is in it: its own lists, and where it is kept.
+const FRAME_MEMORY: usize = 320;
 
 impl FrameBuilder {
     /// For the samples of one k6 instance.
@@ -112,9 +125,7 @@ impl FrameBuilder {
         }
         self.last_seq += 1;
         let open = std::mem::take(&mut self.open);
-        let samples = open.frame.value.len();
-        let memory_bytes = open.memory_bytes() + samples * SAMPLE_MEMORY;
-        Some(Closed { frame: Frame { seq: self.last_seq, ..open.frame }, memory_bytes })
+        Some(Closed::new(Frame { seq: self.last_seq, ..open.frame }))
     }
 
     /// Samples that were moved by a nanosecond to keep their identity.
@@ -174,15 +185,16 @@ impl Open {
         self.strings.insert(text.into(), index);
         index
     }
+}
 
-    fn memory_bytes(&self) -> usize {
-        let dimensions: usize =
-            self.frame.series.iter().map(|series| series.dimensions.len()).sum();
-        let strings: usize = self.frame.strings.iter().map(String::len).sum();
-        strings
-            + STRING_MEMORY * (self.frame.strings.len() + 2 * self.frame.series.len())
-            + 4 * dimensions
-    }
+fn memory_bytes(frame: &Frame) -> usize {
+    let dimensions: usize = frame.series.iter().map(|series| series.dimensions.len()).sum();
+    let strings: usize = frame.strings.iter().map(String::len).sum();
+    FRAME_MEMORY
+        + strings
+        + STRING_MEMORY * (frame.strings.len() + 2 * frame.series.len())
+        + 4 * dimensions
+        + SAMPLE_MEMORY * frame.value.len()
 }
 
 /// A frame closes long before it holds this many of anything.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::core::{
     ledger::{
-        codec::Detail,
+        codec::{Detail, decode as decode_ledger},
         ledger,
         threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
     },
@@ -30,7 +30,7 @@ fn verdict(thresholds: &[(&str, &str, bool)], instances: &[&[&str]]) -> Verdict 
             }
         }
         for part in own.snapshot(Detail::Summary, true) {
-            assert!(verdict.take(id, 1, part).unwrap());
+            assert!(verdict.take(id, 1, decode_ledger(part).unwrap()).unwrap());
         }
     }
     verdict

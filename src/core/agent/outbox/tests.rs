@@ -6,6 +6,7 @@ use crate::core::{
     samples::decode::{Line, decode},
 };
 use crate::{
+    api::v1alpha1::OnFull,
     core::{
         agent::{
             config::Config,
@@ -13,7 +14,10 @@ use crate::{
         },
         k6::{args::UserArgs, environment::Environment, version::Version},
         plan::RunRef,
-        samples::{frame::Closed, spool::Totals},
+        samples::{
+            frame::Closed,
+            spool::{Limits, record::SegmentHeader, totals::Totals},
+        },
     },
     wire::session::{Ack, Frame, Outcome},
 };
@@ -45,7 +49,8 @@ impl Desk {
         };
         let mut machine = Machine::new(config, NOW);
         machine.handle(Input::Version(Ok(Version::parse("k6 v2.2.0"))), NOW);
-        let spool = Spool::new(usize::MAX);
+        let limits = Limits::new(1 << 20, OnFull::Fail);
+        let spool = Spool::new(limits, SegmentHeader::default());
         let ledger = Ledger::new(&Rules::default(), false);
         Self { outbox: Outbox::default(), machine, spool, ledger, account: Account::default() }
     }
@@ -60,7 +65,7 @@ impl Desk {
 
     fn add(&mut self, seq: u64) {
         let frame = Frame { seq, value: vec![0.0], ..Frame::default() };
-        self.spool.push(Closed { frame, memory_bytes: 1 }).unwrap();
+        assert_eq!(self.spool.push(Closed::new(frame), 0), None);
     }
 
     fn sent(&mut self, now_ms: i64) -> Vec<String> {
@@ -167,7 +172,7 @@ fn a_window_of_frames_waits_for_acknowledgements() {
     for seq in 1..=20 {
         desk.add(seq);
     }
-    assert_eq!(desk.sent(0).len(), 1 + WINDOW);
+    assert_eq!(desk.sent(0).len(), 1 + 16);
     desk.spool.ack(&Ack { seq: 3, outputs: Vec::new() });
     assert_eq!(desk.sent(0), ["frame 17"]);
 }

@@ -32,6 +32,9 @@ use crate::{
 const K6_USER: i64 = 12_345;
 /// Where Weir's binary and the agent's working folder are.
 const WEIR_DIR: &str = "/weir";
+/// Room in that volume besides the spool: the binary, the bundle, what `handleSummary()` returns. Generous, since the
+/// kubelet evicts a pod whose volume outgrows its limit.
+const WEIR_DIR_SLACK_MIB: u32 = 512;
 /// Retries of one instance before the start: a second chance for a pod that fell ill with its node, a third for bad luck.
 const RETRIES: i32 = 2;
 /// Time from SIGTERM to SIGKILL, in seconds: a graceful stop of k6 takes up to 30, what is left goes to the last samples.
@@ -81,7 +84,13 @@ fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str) -> PodSpec {
     let k6 = &test.spec().k6;
     let weir = Volume {
         name: "weir".to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity(format!(
+                "{}Mi",
+                test.spec().spool.size_mib + WEIR_DIR_SLACK_MIB
+            ))),
+            ..EmptyDirVolumeSource::default()
+        }),
         ..Volume::default()
     };
     let mut volumes = vec![weir, secret_volume(&run.name, &[CA_KEY, TOKEN_KEY])];
@@ -199,6 +208,9 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     }
     if !spec.outputs.is_empty() {
         words.push("--ship-samples".to_owned());
+        let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        option("--spool-mib", spec.spool.size_mib.to_string());
+        option("--spool-on-full", spec.spool.on_full.as_str().to_owned());
     }
     words.push("--".to_owned());
     words.extend(spec.k6.args.iter().cloned());

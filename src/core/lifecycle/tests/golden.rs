@@ -12,7 +12,7 @@ use crate::{api::v1alpha1::Reason, wire::result::Stage};
 const FULL: &str = "{parallelism: 4, script: {configMap: {name: checkout-script, key: main.js}},
     k6: {image: 'grafana/k6:2.2.0', args: [--env, BASE_URL=http://shop], env: [{name: A, value: b}], resources: {limits: {memory: 1Gi}}},
     tags: {team: checkout}, outputs: [{timestream: {region: eu-west-1, databaseName: k6db, tableName: samples}}],
-    deadlines: {readySeconds: 60, drainSeconds: 30}}";
+    deadlines: {readySeconds: 60, drainSeconds: 30}, spool: {sizeMiB: 256, onFull: Drop}}";
 
 fn yaml(value: &serde_json::Value) -> String {
     serde_saphyr::to_string(value).unwrap()

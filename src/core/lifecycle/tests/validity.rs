@@ -82,6 +82,11 @@ fn variables_tags_and_limits_are_checked() {
     check("{script: {inline: x}, tags: {'a=b': c}}", &["spec.tags"]);
     check("{script: {inline: x}, parallelism: 0}", &["spec.parallelism"]);
     check("{script: {inline: x}, deadlines: {readySeconds: 1}}", &["spec.deadlines.readySeconds"]);
+    check("{script: {inline: x}, spool: {sizeMiB: 64, onFull: Drop}}", &[]);
+    check(
+        "{script: {inline: x}, spool: {sizeMiB: 63}}",
+        &["spec.spool.sizeMiB: must be 64 to 65536"],
+    );
     check("{script: {inline: x}, aggregator: {replicas: 2}}", &["spec.aggregator.replicas"]);
     check(
         "{script: {inline: x}, thresholds: {http_reqs: [{threshold: ' '}]}}",

@@ -482,6 +482,49 @@ fn samples_for_which_an_agent_had_no_room_are_accounted_for() {
 }
 
 #[test]
+fn a_run_that_drops_samples_as_it_was_asked_to_passes_and_says_how_many() {
+    let mut field = Field::running(2, RunnerLoss::default());
+    let full = "the spool of 64 MiB is full";
+    let dropped = |why: &str| {
+        let mut dropped = report(AgentPhase::Finished, 100, 70);
+        (dropped.dropped, dropped.dropped_why) = (30, why.to_owned());
+        dropped
+    };
+    field.report(1, dropped(full));
+    field.report(2, report(AgentPhase::Finished, 10, 10));
+    let (reason, message) = field.outcome();
+    assert_eq!(reason, Reason::ThresholdsMet);
+    let note = format!("; 30 samples were dropped by instance 1: {full}");
+    assert!(message.ends_with(&note), "{message}");
+    let output = &field.rally.result().outputs[0];
+    assert_eq!((output.emitted, output.stored, output.rejected["SpoolFull"]), (110, 80, 30));
+
+    let mut field = Field::running(2, RunnerLoss::default());
+    field.report(1, dropped(full));
+    field.report(2, dropped("another"));
+    let message = field.outcome().1;
+    let note = format!("; 60 samples were dropped by 2 instances (1, …): {full}");
+    assert!(message.ends_with(&note), "{message}");
+}
+
+#[test]
+fn samples_that_an_agent_could_not_read_back_have_a_word_of_their_own() {
+    let mut field = Field::running(1, RunnerLoss::default());
+    let mut rotten = report(AgentPhase::Finished, 100, 70);
+    (rotten.dropped, rotten.unreadable) = (30, 20);
+    rotten.dropped_why = "why".to_owned();
+    rotten.failure = Some(failure("OutputFailed", 255));
+    field.report(1, rotten);
+    let (reason, message) = field.outcome();
+    assert_eq!(reason, Reason::OutputFailed);
+    let told = "instance 1: why; 30 samples were dropped by instance 1";
+    assert_eq!(message, told, "the reason is told once");
+    let output = &field.rally.result().outputs[0];
+    assert_eq!((output.rejected["SpoolFull"], output.rejected["SpoolUnreadable"]), (10, 20));
+    assert_eq!(output.emitted, output.stored + 30);
+}
+
+#[test]
 fn who_may_have_run_teardown_for_a_former_aggregator_is_waited_for() {
     let mut field = Field::new(3, RunnerLoss::default());
     field.tell(Input::OutputReady(0));
