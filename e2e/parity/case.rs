@@ -8,7 +8,6 @@ use std::{collections::BTreeMap, fs, path::Path};
 use serde::Deserialize;
 
 /// What a script's head may say.
-#[expect(clippy::struct_excessive_bools, reason = "wishes that do not exclude each other")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "wishes that do not exclude each other")]
