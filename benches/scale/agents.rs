@@ -99,7 +99,8 @@ async fn all(scene: &Scene, ledgers: Vec<(Ledger, Dice)>) -> Value {
     let (seen, mut happened) = mpsc::unbounded_channel();
     let (open, gate) = watch::channel(Gate::Closed);
     let dialer = Dialer::Grpc(Arc::new(GrpcDialer {
-        endpoint: format!("https://localhost:{}", scene.port),
+        endpoints: vec![format!("https://localhost:{}", scene.port)],
+        service_domain: None,
         ca_pem: scene.cert_pem.clone(),
         token: TOKEN.to_owned(),
     }));

@@ -1,6 +1,10 @@
 //! `weir agent`: PID 1 of the k6 container in each runner pod.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, bail};
 
@@ -9,6 +13,7 @@ use crate::{
     api::v1alpha1::{OnFull, Threshold},
     core::{plan::RunRef, samples::spool::Limits},
     io::{
+        dns,
         link::{Dialer, GrpcDialer},
         shutdown, telemetry,
     },
@@ -26,9 +31,9 @@ pub(super) struct Args {
     /// Index of this instance, from 0, as the Job counts
     #[arg(long, value_name = "I", env = "JOB_COMPLETION_INDEX")]
     instance_index: u32,
-    /// Where the aggregator listens, such as https://checkout-1.default.svc:7465
-    #[arg(long, value_name = "URL")]
-    endpoint: String,
+    /// Where the aggregator listens, such as https://checkout-1.default.svc:7465; given again, where to try next
+    #[arg(long = "endpoint", value_name = "URL", required = true)]
+    endpoints: Vec<String>,
     /// PEM file of the authority that signed the aggregator's certificate
     #[arg(long, value_name = "FILE")]
     ca_file: PathBuf,
@@ -92,8 +97,12 @@ fn parse_thresholds(text: &str) -> Result<Thresholds, String> {
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<u8> {
         telemetry::init();
+        let service_domain = dns::service_domain(Path::new(dns::RESOLV_CONF))
+            .inspect_err(|error| tracing::debug!(%error, "no search list for names"))
+            .unwrap_or_default();
         let dialer = Dialer::Grpc(Arc::new(GrpcDialer {
-            endpoint: self.endpoint.clone(),
+            endpoints: self.endpoints.clone(),
+            service_domain,
             ca_pem: read(&self.ca_file)?,
             token: read(&self.token_file)?.trim().to_owned(),
         }));

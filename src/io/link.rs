@@ -64,8 +64,10 @@ pub enum Dialer {
 
 /// Address and credentials of an aggregator.
 pub struct GrpcDialer {
-    /// Such as `https://checkout-1.default.svc:7465`.
-    pub endpoint: String,
+    /// Such as `https://checkout-1.default.svc:7465`; each is tried in turn.
+    pub endpoints: Vec<String>,
+    /// The domain of Services on this cluster, such as `svc.cluster.local`: names in `.svc` are looked up there.
+    pub service_domain: Option<String>,
     /// PEM of the certificate authority that signed the aggregator's certificate.
     pub ca_pem: String,
     /// Token that proves an agent of this run.
@@ -74,7 +76,7 @@ pub struct GrpcDialer {
 
 impl std::fmt::Debug for GrpcDialer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GrpcDialer").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("GrpcDialer").field("endpoints", &self.endpoints).finish_non_exhaustive()
     }
 }
 

@@ -97,6 +97,7 @@ mod tests {
         };
         assert!(verify(&made.ca_pem, "checkout-1.shop.svc"));
         assert!(verify(&made.ca_pem, "checkout-1.shop.svc.cluster.local"));
+        assert!(verify(&made.ca_pem, "checkout-1-pods.shop.svc"));
         assert!(!verify(&made.ca_pem, "checkout-2.shop.svc"));
         assert!(!verify(&other.ca_pem, "checkout-1.shop.svc"));
     }

@@ -500,7 +500,8 @@ async fn agents_over_tls_outlive_a_killed_aggregator() {
     let address = listener.local_addr().unwrap();
     let dialer = |token: &str| {
         Dialer::Grpc(Arc::new(GrpcDialer {
-            endpoint: format!("https://localhost:{}", address.port()),
+            endpoints: vec![format!("https://localhost:{}", address.port())],
+            service_domain: None,
             ca_pem: ca.cert.pem(),
             token: token.to_owned(),
         }))

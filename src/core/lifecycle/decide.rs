@@ -155,7 +155,8 @@ fn make_missing(view: &View, image: &str, plan: &mut Plan) {
     }
     plan.create_secret = true;
     plan.apply = access::children(test, run);
-    plan.apply.extend([service::service(run), result::result(run)]);
+    plan.apply.extend(service::services(run));
+    plan.apply.push(result::result(run));
     plan.apply.extend(script::config_map(test, run));
     plan.apply.extend(jobs);
 }

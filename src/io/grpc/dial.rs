@@ -7,20 +7,23 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{
     Request,
     metadata::MetadataValue,
-    transport::{Certificate, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
 use super::{PING_INTERVAL, PING_TIMEOUT};
 use crate::{
     io::{
+        dns,
         link::{AgentEnd, DialError, GrpcDialer, SESSION_QUEUE},
         telemetry,
     },
     wire::{MESSAGE_BYTES_MAX, session::rally_client::RallyClient},
 };
 
-/// Longest time for a connection to be made.
+/// Longest time for a connection to be made, where there is nothing else to try.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same where there is: a name may still lead to a pod that is gone.
+const CONNECT_TIMEOUT_FIRST: Duration = Duration::from_secs(2);
 /// Longest time until the session stands.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -35,24 +38,11 @@ pub async fn dial(to: &GrpcDialer) -> Result<AgentEnd, DialError> {
 }
 
 async fn open(to: &GrpcDialer) -> Result<AgentEnd, DialError> {
-    if !to.endpoint.starts_with("https://") {
-        return Err(DialError::Unreachable(format!("{} is not https", to.endpoint)));
-    }
     let mut bearer = MetadataValue::try_from(format!("Bearer {}", to.token))
         .map_err(|_| DialError::Denied("the token has characters no header may have".to_owned()))?;
     bearer.set_sensitive(true);
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&to.ca_pem));
-    let channel = Endpoint::from_shared(to.endpoint.clone())
-        .and_then(|endpoint| endpoint.tls_config(tls))
-        .map_err(|error| unreachable(&error))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
-        .map_err(|error| unreachable(&error))?;
+    let channel = connect_any(to, &tls).await?;
     let (tx, outgoing) = mpsc::channel(SESSION_QUEUE);
     let (incoming, rx) = mpsc::channel(SESSION_QUEUE);
     let mut request = Request::new(ReceiverStream::new(outgoing));
@@ -92,6 +82,41 @@ async fn open(to: &GrpcDialer) -> Result<AgentEnd, DialError> {
     Ok(AgentEnd { tx, rx })
 }
 
-fn unreachable(error: &tonic::transport::Error) -> DialError {
-    DialError::Unreachable(telemetry::chain(error))
+/// A connection to the first endpoint that takes one.
+async fn connect_any(to: &GrpcDialer, tls: &ClientTlsConfig) -> Result<Channel, DialError> {
+    let GrpcDialer { endpoints, service_domain, .. } = to;
+    let mut failed = Vec::new();
+    for (position, endpoint) in endpoints.iter().enumerate() {
+        let is_last = position + 1 == endpoints.len();
+        let timeout = if is_last { CONNECT_TIMEOUT } else { CONNECT_TIMEOUT_FIRST };
+        match connect(endpoint, service_domain.as_deref(), tls.clone(), timeout).await {
+            Ok(channel) => return Ok(channel),
+            Err(why) => failed.push(format!("{endpoint}: {why}")),
+        }
+    }
+    Err(DialError::Unreachable(failed.join("; ")))
+}
+
+async fn connect(
+    to: &str,
+    service_domain: Option<&str>,
+    tls: ClientTlsConfig,
+    timeout: Duration,
+) -> Result<Channel, String> {
+    let Some(authority) = to.strip_prefix("https://") else { return Err("not https".to_owned()) };
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "443"));
+    let whole = dns::whole_name(host, service_domain);
+    // The certificate is for the name as it was given.
+    let tls = tls.domain_name(host);
+    Endpoint::from_shared(format!("https://{whole}:{port}"))
+        .and_then(|endpoint| endpoint.tls_config(tls))
+        .map_err(|error| telemetry::chain(&error))?
+        .connect_timeout(timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .connect()
+        .await
+        .map_err(|error| telemetry::chain(&error))
 }

@@ -21,7 +21,7 @@ use super::{
     pod::{SECRET_DIR, container_security, mount, overlaid, secret_volume, security},
     script,
     secret::{CA_KEY, TOKEN_KEY},
-    service::endpoint,
+    service::endpoints,
 };
 use crate::{
     api::labels,
@@ -193,7 +193,9 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     option("--run", run_ref(run).to_string());
     option("--instances", spec.parallelism.to_string());
-    option("--endpoint", endpoint(run));
+    for endpoint in endpoints(run) {
+        option("--endpoint", endpoint);
+    }
     option("--ca-file", format!("{SECRET_DIR}/{CA_KEY}"));
     option("--token-file", format!("{SECRET_DIR}/{TOKEN_KEY}"));
     option("--work-dir", format!("{WEIR_DIR}/work"));

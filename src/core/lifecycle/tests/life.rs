@@ -22,6 +22,7 @@ fn everything_of_a_run_is_applied_by_the_first_plan() {
             "RoleBinding checkout-1-aggregator",
             "ServiceAccount checkout-1-aggregator",
             "Service checkout-1",
+            "Service checkout-1-pods",
             "ConfigMap checkout-1-result",
             "Job checkout-1-aggregator",
             "Job checkout-1-runner",

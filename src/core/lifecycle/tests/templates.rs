@@ -38,6 +38,8 @@ fn the_agents_command_line_carries_the_users_arguments_as_they_are() {
         "--instances",
         "4",
         "--endpoint",
+        "https://checkout-1-pods.shop.svc:7465",
+        "--endpoint",
         "https://checkout-1.shop.svc:7465",
         "--ca-file",
         "/weir-run/ca.crt",
@@ -154,10 +156,13 @@ fn the_aggregator_gets_its_plan_and_the_users_account() {
 
 #[test]
 fn the_service_finds_the_aggregator_of_this_run_alone() {
-    let object = service::service(&run()).object;
-    assert_eq!(object["spec"]["clusterIP"], "None");
-    assert_eq!(
-        object["spec"]["selector"],
-        json!({"weir.dev/role": "aggregator", "weir.dev/run-uid": "uid-of-run"})
-    );
+    let [own, pods] = service::services(&run()).map(|child| child.object);
+    assert_eq!(own["spec"].get("clusterIP"), None, "its name is known before there is a pod");
+    assert_eq!(pods["spec"]["clusterIP"], "None");
+    for object in [own, pods] {
+        assert_eq!(
+            object["spec"]["selector"],
+            json!({"weir.dev/role": "aggregator", "weir.dev/run-uid": "uid-of-run"})
+        );
+    }
 }

@@ -35,7 +35,8 @@ async fn world(connections_max: usize) -> World {
 impl World {
     fn dialer(&self, port: u16, token: &str) -> Dialer {
         Dialer::Grpc(Arc::new(GrpcDialer {
-            endpoint: format!("https://localhost:{port}"),
+            endpoints: vec![format!("https://localhost:{port}")],
+            service_domain: None,
             ca_pem: self.ca_pem.clone(),
             token: token.to_owned(),
         }))
@@ -71,10 +72,33 @@ async fn a_stranger_is_turned_away() {
     assert!(world.sessions.try_recv().is_err());
     let mut plain = world.dialer(world.address.port(), "secret");
     if let Dialer::Grpc(to) = &mut plain {
-        let endpoint = format!("http://localhost:{}", world.address.port());
-        *to = Arc::new(GrpcDialer { endpoint, ca_pem: to.ca_pem.clone(), token: to.token.clone() });
+        let endpoints = vec![format!("http://localhost:{}", world.address.port())];
+        *to = Arc::new(to_endpoints(to, endpoints));
     }
     assert!(matches!(plain.dial().await, Err(DialError::Unreachable(_))), "a token needs TLS");
+}
+
+fn to_endpoints(as_to: &GrpcDialer, endpoints: Vec<String>) -> GrpcDialer {
+    let (ca_pem, token) = (as_to.ca_pem.clone(), as_to.token.clone());
+    GrpcDialer { endpoints, service_domain: None, ca_pem, token }
+}
+
+#[tokio::test]
+async fn where_one_name_leads_nowhere_the_next_is_tried() {
+    let mut world = world(4).await;
+    let mut dialer = world.dialer(world.address.port(), "secret");
+    let Dialer::Grpc(to) = &mut dialer else { panic!("{dialer:?}") };
+    let nowhere = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let mut endpoints = vec![
+        "https://no-such-host.invalid:1".to_owned(),
+        format!("https://localhost:{}", nowhere.port()),
+    ];
+    let of = |endpoints: &[String]| Dialer::Grpc(Arc::new(to_endpoints(to, endpoints.to_vec())));
+    let error = of(&endpoints).dial().await.unwrap_err().to_string();
+    assert!(endpoints.iter().all(|endpoint| error.contains(endpoint)), "{error}");
+    endpoints.extend(to.endpoints.clone());
+    of(&endpoints).dial().await.unwrap();
+    assert!(world.sessions.recv().await.is_some());
 }
 
 #[tokio::test]
