@@ -14,6 +14,7 @@ use super::{
     retry::{Written, delay_ms},
     row::{Refusal, Row},
 };
+use crate::core::dimensions::Kept;
 
 /// Batches that may wait to be tried again, for each write that may be under way.
 const WAITING_PER_WRITE: usize = 4;
@@ -27,6 +28,8 @@ pub struct LaneConfig {
     pub writes_max: usize,
     /// Longest wait of a sample for its batch to fill, in milliseconds.
     pub linger_ms: i64,
+    /// Which dimensions its rows have.
+    pub kept: Kept,
 }
 
 /// Account of one output within this process.
@@ -129,6 +132,11 @@ impl Lane {
     /// Name in the account.
     pub fn name(&self) -> &str {
         &self.config.name
+    }
+
+    /// Which dimensions its rows have.
+    pub fn kept(&self) -> &Kept {
+        &self.config.kept
     }
 
     /// Account within this process.

@@ -265,7 +265,8 @@ impl Pipeline {
 
 /// Maps the frame for one output and queues what can be written; the rest is refused at once.
 fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
-    let rows = Rows { rows: opened.series.iter().map(|s| samples_row(s).map(Arc::new)).collect() };
+    let row = |series| samples_row(series, lane.kept()).map(Arc::new);
+    let rows = Rows { rows: opened.series.iter().map(row).collect() };
     let mut rejected: BTreeMap<Refusal, u64> = BTreeMap::new();
     if opened.malformed_count > 0 {
         rejected.insert(Refusal::Malformed, opened.malformed_count);

@@ -2,12 +2,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    core::pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure},
+    core::{
+        dimensions::Kept,
+        pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure},
+    },
     wire::session::Series,
 };
 
 fn lane(name: &str) -> LaneConfig {
-    LaneConfig { name: name.to_owned(), writes_max: 4, linger_ms: 1000 }
+    LaneConfig { name: name.to_owned(), writes_max: 4, linger_ms: 1000, kept: Kept::All }
 }
 
 fn key(instance_id: u32, seq: u64) -> FrameKey {

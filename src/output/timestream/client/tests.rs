@@ -15,10 +15,13 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{
     api::v1alpha1,
-    core::pipeline::{
-        lane::LaneConfig,
-        pipeline::{FrameKey, Pipeline},
-        row::Refusal,
+    core::{
+        dimensions::Kept,
+        pipeline::{
+            lane::LaneConfig,
+            pipeline::{FrameKey, Pipeline},
+            row::Refusal,
+        },
     },
     wire::session::{Frame, Series},
 };
@@ -75,7 +78,7 @@ async fn output(url: &str, create: Option<v1alpha1::TimestreamCreate>) -> Timest
 }
 
 fn batch() -> Arc<Batch> {
-    let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0 };
+    let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0, kept: Kept::All };
     let mut pipeline = Pipeline::new(vec![lane]);
     let frame = Frame {
         seq: 1,
