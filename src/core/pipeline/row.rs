@@ -90,10 +90,10 @@ pub struct Series {
 /// A series as rows carry it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
+    /// Names and values, sorted by name. First, so that in the order of rows those come together that share most.
+    pub dimensions: Vec<(Arc<str>, Arc<str>)>,
     /// Name of the measure.
     pub measure: Arc<str>,
-    /// Names and values, sorted by name.
-    pub dimensions: Vec<(Arc<str>, Arc<str>)>,
     /// Whether a value had to be cut.
     pub shortened: bool,
 }
@@ -112,7 +112,7 @@ pub fn samples_row(series: &Series, kept: &Kept) -> Result<Row, Refusal> {
     dimensions.sort();
     let fixed = measure.len() + TIME_VALUE_BYTES;
     let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
-    Ok(Row { measure, dimensions, shortened })
+    Ok(Row { dimensions, measure, shortened })
 }
 
 /// The shortest text that reads back as the same number. Very large and very small numbers are written with an exponent.
