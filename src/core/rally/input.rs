@@ -59,6 +59,13 @@ pub enum Input {
         /// Whether it is the last.
         is_last: bool,
     },
+    /// The ledger of an instance is there from a former aggregator.
+    Remembered {
+        /// The instance.
+        instance_id: u32,
+        /// It had no session when that was written.
+        is_whole: bool,
+    },
     /// A threshold that ends the load is crossed; the text says which.
     Crossed(String),
     /// Answer to [`Action::Judge`].

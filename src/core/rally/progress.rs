@@ -132,18 +132,38 @@ impl Rally {
 
     /// Lost instances whose samples a former aggregator took with it, as far as the verdict needs them.
     fn unmeasured(&self) -> Option<String> {
-        let lost = self.roster.lost().iter().filter_map(|id| {
-            let inherited = self.roster.get(*id).filter(|r| !r.is_known())?.inherited.as_ref()?;
-            (inherited.emitted > 0).then_some((*id, inherited.emitted))
+        let (mut forgotten, mut samples, mut old) = (Vec::new(), 0_u64, Vec::new());
+        for id in self.roster.lost() {
+            let Some(runner) = self.roster.get(*id).filter(|runner| !runner.is_known()) else {
+                continue;
+            };
+            let emitted = runner.inherited.as_ref().map_or(0, |inherited| inherited.emitted);
+            match runner.remembered {
+                Some(true) => {}
+                Some(false) => old.push(id),
+                None if emitted == 0 => {}
+                None => {
+                    forgotten.push(id);
+                    samples = samples.saturating_add(emitted);
+                }
+            }
+        }
+        let forgotten = forgotten.first().map(|first| {
+            format!(
+                "{samples} samples of {} lost instances ({first}, …) went down with an aggregator: they are not in the \
+                 verdict",
+                forgotten.len()
+            )
         });
-        let lost: Vec<(u32, u64)> = lost.collect();
-        let (first, _) = lost.first()?;
-        let samples: u64 = lost.iter().map(|(_, emitted)| emitted).sum();
-        Some(format!(
-            "{samples} samples of {} lost instances ({first}, …) went down with an aggregator: they are not in the \
-             verdict",
-            lost.len()
-        ))
+        let old = old.first().map(|first| {
+            format!(
+                "{} lost instances ({first}, …) went down with an aggregator: they are in the verdict as it had them on \
+                 its disk, up to 10 s older than their end",
+                old.len()
+            )
+        });
+        let notes: Vec<String> = [forgotten, old].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     fn judge_books(&self) -> Outcome {

@@ -165,6 +165,9 @@ impl Rally {
                 self.teardown_answered(session, &answer, now_ms);
             }
             Input::Ledgered { session, is_last } => self.ledgered(session, is_last),
+            Input::Remembered { instance_id, is_whole } => {
+                self.roster.update(instance_id, |runner| runner.remembered = Some(is_whole));
+            }
             Input::Crossed(text) => self.crossed_early(text),
             Input::Judged(judgement) => self.judged(judgement, now_ms),
             Input::SummaryAnswered(session) => self.summary_answered(session, now_ms),

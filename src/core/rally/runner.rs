@@ -89,6 +89,8 @@ pub struct Runner {
     pub tally: Account,
     /// What a former aggregator knew of it when it was lost.
     pub inherited: Option<LostAccount>,
+    /// Its ledger is there from a former aggregator; true when it is all that came of it until then.
+    pub remembered: Option<bool>,
 }
 
 impl Runner {
