@@ -50,6 +50,9 @@ impl Engine {
     }
 
     pub(super) fn keep(&mut self) {
+        if self.rally.has_outcome() {
+            self.keeping = None;
+        }
         let Some(keeping) = &mut self.keeping else { return };
         if self.now_ms >= keeping.step_due_ms {
             keeping.step_due_ms = self.now_ms.saturating_add(STEP_MS);
