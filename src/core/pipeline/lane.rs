@@ -38,6 +38,8 @@ pub struct LaneCounts {
     pub stored: u64,
     /// Records refused for good.
     pub rejected: u64,
+    /// Of the stored ones, those that the output says it had from an earlier try.
+    pub repeated: u64,
     /// Writes begun.
     pub writes: u64,
     /// Writes that the output throttled.
@@ -218,12 +220,14 @@ impl Lane {
             Written::Partly(refused) => {
                 self.last_failure.clear();
                 let refused: BTreeMap<usize, Refusal> = refused.into_iter().collect();
-                let stored_before = attempt.ambiguous;
+                // Our own earlier try may have stored this very record.
+                let is_ours =
+                    |refusal: Refusal| attempt.ambiguous && refusal == Refusal::VersionConflict;
+                let ours = refused.values().filter(|refusal| is_ours(**refusal)).count();
+                self.counts.repeated += u64::try_from(ours).unwrap_or(u64::MAX);
                 self.settle(&attempt.batch, |at| match refused.get(&at) {
-                    // Our own earlier try may have stored this very record.
-                    Some(Refusal::VersionConflict) if stored_before => Ok(()),
-                    Some(refusal) => Err(*refusal),
-                    None => Ok(()),
+                    Some(refusal) if !is_ours(*refusal) => Err(*refusal),
+                    Some(_) | None => Ok(()),
                 })
             }
             Written::Invalid(text) if attempt.batch.records.len() <= 1 => {

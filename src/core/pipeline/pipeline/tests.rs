@@ -87,7 +87,7 @@ fn a_frame_is_acknowledged_when_every_output_is_done_with_it() {
 #[test]
 fn a_frame_that_comes_again_is_not_written_again() {
     let mut pipeline = Pipeline::new(vec![lane("a")]);
-    assert_eq!(pipeline.accept(key(1, 1), &frame(1, 100), 0), Accepted::Held);
+    assert_eq!(pipeline.accept(key(1, 1), &frame(1, 100), 0), Accepted::Held(100));
     assert_eq!(pipeline.accept(key(1, 1), &frame(1, 100), 0), Accepted::HeldBefore);
     let write = pipeline.poll_write(0).unwrap();
     assert!(pipeline.poll_write(5000).is_none());
@@ -97,6 +97,7 @@ fn a_frame_that_comes_again_is_not_written_again() {
     let again = acks(&mut pipeline);
     assert_eq!(first[0].outputs, again[0].outputs);
     assert!(again[0].again && !first[0].again);
+    assert_eq!(pipeline.repeated(), 200);
 }
 
 #[test]
@@ -242,6 +243,7 @@ fn a_conflict_with_our_own_earlier_try_is_no_loss() {
     pipeline.finish(0, write.batch.id, conflict, 0, 0);
     let acked = pipeline.poll_ack().unwrap();
     assert_eq!((acked.outputs[0].stored, acked.outputs[0].rejected.len()), (99, 1));
+    assert_eq!(pipeline.lanes()[0].counts().repeated, 1);
 }
 
 proptest! {

@@ -615,6 +615,7 @@ impl World {
                 let Some((id, incarnation)) = source else { return };
                 self.in_flight += 1;
                 self.tell(Input::InFlight(true));
+                self.tell(Input::Held { instance_id: id, samples: seq % 7 + 1 });
                 let delay = 5 + self.dice.ms(400);
                 self.later(delay, Event::Stored(id, incarnation.to_string(), seq));
             }
@@ -632,7 +633,12 @@ impl World {
             stored: seq % 7 + 1,
             rejected: BTreeMap::new(),
         }];
-        self.tell(Input::Acked { instance_id: id, incarnation: incarnation.to_owned(), outputs });
+        self.tell(Input::Acked {
+            instance_id: id,
+            incarnation: incarnation.to_owned(),
+            samples: seq % 7 + 1,
+            outputs,
+        });
         let idle = self.in_flight == 0;
         self.tell(Input::InFlight(!idle));
         let session = self.rally.as_ref().and_then(|rally| rally.session_of(id, incarnation));
