@@ -51,13 +51,11 @@ impl Rally {
     /// Why the books stay open though every k6 is gone.
     pub(super) fn not_stored(&self) -> Outcome {
         let whom = self.waiting_for(self.roster.unsettled());
-        let mut message = match self.missing() {
-            Some((count, places)) => format!("{count} samples are not stored, of {whom}: {places}"),
-            None => {
-                let message = format!("the last acknowledgements did not arrive in time: {whom}");
-                return cause::outcome(Reason::DeadlineExceeded, message);
-            }
+        let Some((count, places)) = self.missing() else {
+            let message = format!("the last acknowledgements did not arrive in time: {whom}");
+            return cause::outcome(Reason::DeadlineExceeded, message);
         };
+        let mut message = format!("{count} samples are not stored, of {whom}: {places}");
         let trouble = self.trouble_text();
         if !trouble.is_empty() {
             write!(message, "; {trouble}").unwrap_or_default();
