@@ -236,8 +236,9 @@ impl Engine {
         let key = FrameKey { instance_id, incarnation, seq: frame.seq };
         self.now_ms = clock::unix_ms();
         match self.pipeline.accept(key.clone(), frame, self.now_ms) {
-            Accepted::Held => {
+            Accepted::Held(samples) => {
                 self.costs.insert(key, cost);
+                self.rally.handle(Input::Held { instance_id, samples }, self.now_ms);
             }
             Accepted::HeldBefore | Accepted::AckedBefore => self.release(cost),
         }
@@ -310,7 +311,7 @@ impl Engine {
     }
 
     fn acknowledge(&mut self, acked: Acked) {
-        let Acked { key, outputs, again, .. } = acked;
+        let Acked { key, outputs, again, sample_count } = acked;
         if !again {
             if let Some(cost) = self.costs.remove(&key) {
                 self.release(cost);
@@ -318,6 +319,7 @@ impl Engine {
             let input = Input::Acked {
                 instance_id: key.instance_id,
                 incarnation: key.incarnation.to_string(),
+                samples: sample_count,
                 outputs: outputs.clone(),
             };
             self.rally.handle(input, self.now_ms);

@@ -11,3 +11,5 @@ pub mod lane;
 pub mod pipeline;
 pub mod retry;
 pub mod row;
+
+mod retries;

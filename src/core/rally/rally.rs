@@ -174,10 +174,11 @@ impl Rally {
             Input::BundleSent(session, part) => self.bundle_sent(session, &part),
             Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),
             Input::Closed(session) => self.closed(session, now_ms),
-            Input::Acked { instance_id, incarnation, outputs } => {
+            Input::Held { instance_id, samples } => self.roster.hold(instance_id, samples),
+            Input::Acked { instance_id, incarnation, samples, outputs } => {
                 self.roster.update(instance_id, |runner| {
                     if runner.incarnation.as_deref() == Some(incarnation.as_str()) {
-                        runner.tally.add(&outputs);
+                        runner.settle(samples, &outputs);
                     }
                 });
             }
