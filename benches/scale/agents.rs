@@ -65,7 +65,6 @@ struct Shared {
     seen: mpsc::UnboundedSender<(Seen, i64)>,
     /// When agents may be ready: none yet, all but the last from then on, all.
     gate: watch::Receiver<Gate>,
-    spreads_summaries: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +103,7 @@ async fn all(scene: &Scene, ledgers: Vec<(Ledger, Dice)>) -> Value {
         ca_pem: scene.cert_pem.clone(),
         token: TOKEN.to_owned(),
     }));
-    let spreads_summaries = std::env::var("SUMMARIES").is_ok_and(|how| how == "spread");
-    let shared = Arc::new(Shared { scene: scene.clone(), dialer, seen, gate, spreads_summaries });
+    let shared = Arc::new(Shared { scene: scene.clone(), dialer, seen, gate });
     let began_ns = clock::unix_ns();
     for (id, (ledger, dice)) in (1..).zip(ledgers) {
         tokio::spawn(Agent::new(id, ledger, dice, shared.clone()).live());
@@ -342,8 +340,7 @@ impl Agent {
     }
 
     fn first_summary(&self) -> Instant {
-        let spread = BETWEEN_SUMMARIES * self.id / self.shared.scene.agents;
-        Instant::now() + if self.shared.spreads_summaries { spread } else { Duration::ZERO }
+        Instant::now() + BETWEEN_SUMMARIES * (self.id - 1) / self.shared.scene.agents
     }
 
     /// Until this agent is to be ready.

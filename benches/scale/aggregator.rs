@@ -58,6 +58,7 @@ async fn live(scene: &Scene) {
     let places = usize::try_from(scene.agents).unwrap_or(0) * 2 + 64;
     tokio::spawn(serve(listener, credentials, places, sessions_tx, process.clone()));
     let marks = tokio::spawn(watch(results));
+    let keep_dir = std::env::temp_dir().join(format!("weir-scale-{}", clock::unix_ns()));
     let settings = Settings {
         plan: RunPlan {
             run: the_run(),
@@ -75,8 +76,15 @@ async fn live(scene: &Scene) {
         stdout_tty: false,
         stderr_tty: false,
         meters: Arc::new(Meters::default()),
+        keep_dir: Some(keep_dir.clone()),
     };
     let result = engine::run(settings, sessions, control, publish, process.clone()).await;
+    let kept: u64 = std::fs::read_dir(&keep_dir)
+        .expect("what it kept")
+        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+        .sum();
+    // Files may still be on their way there; what is left is in the folder for temporary things.
+    std::fs::remove_dir_all(&keep_dir).unwrap_or_default();
     let [connected, running, stopped] = marks.await.expect("the marks");
     let end = Usage::now();
     let load_ms = stopped.0.saturating_sub(running.0).max(1);
@@ -88,6 +96,7 @@ async fn live(scene: &Scene) {
         "rss_connected": usage::mib(connected.1.rss_kib),
         "rss_load": usage::mib(stopped.1.peak_kib),
         "rss_peak": usage::mib(end.peak_kib),
+        "kept": usage::mib(kept >> 10),
         "cpu_connect": format!("{} ms", connected.1.cpu_ms),
         "cpu_load": format!("{cores_percent} % of a processor"),
         "cpu_close": format!("{} ms", end.cpu_ms - stopped.1.cpu_ms),

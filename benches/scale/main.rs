@@ -1,8 +1,7 @@
 //! Thousands of agents on one aggregator: two processes of real code, one of them the aggregator alone, and between them
 //! the real sessions over loopback. Prints what was measured beside its bound; judges nothing.
 //!
-//! `AGENTS` (or the first number among the arguments) tells how many agents, `LOAD_SECONDS` how long the load goes on;
-//! with `SUMMARIES=spread` not all agents send their sketches in the same second.
+//! `AGENTS` (or the first number among the arguments) tells how many agents, `LOAD_SECONDS` how long the load goes on.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
@@ -152,6 +151,7 @@ fn print(scene: &Scene, agents: &Value, aggregator: &Value, judging: &Value) {
         (aggregator, "rss_connected", "aggregator: memory with all connected", ""),
         (aggregator, "rss_load", "aggregator: peak memory under load", ""),
         (aggregator, "rss_peak", "aggregator: peak memory, to the end", ""),
+        (aggregator, "kept", "aggregator: ledgers on its disk at the end", ""),
         (aggregator, "cpu_connect", "aggregator: CPU to connect all", ""),
         (aggregator, "cpu_load", "aggregator: CPU under load, per second", ""),
         (aggregator, "cpu_close", "aggregator: CPU from the abort to the end", ""),

@@ -60,7 +60,11 @@ pub async fn run(
     let (events_tx, mut events) = mpsc::channel(EVENTS_MAX * 4);
     let (probes_tx, mut probes) = mpsc::channel(EVENTS_MAX);
     let on_shutdown = settings.on_shutdown;
+    let keep_dir = settings.keep_dir.clone();
     let mut engine = Engine::new(settings, events_tx, publish);
+    if let Some(dir) = keep_dir {
+        engine.start_keeping(dir);
+    }
     let _probes = probes::spawn(&engine.outputs, &probes_tx);
     drop(probes_tx);
     let mut batch = Vec::with_capacity(EVENTS_MAX);
@@ -127,6 +131,7 @@ struct Engine {
     summary_answer: Option<Outcome>,
     artifacts: Option<Arc<Artifacts>>,
     found_outcome: bool,
+    keeping: Option<keeping::Keeping>,
     has_ended: bool,
     now_ms: i64,
 }
@@ -162,6 +167,7 @@ impl Engine {
             summary_answer: None,
             artifacts: None,
             found_outcome,
+            keeping: None,
             has_ended: false,
             now_ms,
         }
@@ -183,7 +189,9 @@ impl Engine {
         match event {
             SessionEvent::Hello(hello) => {
                 tracing::debug!(instance_id = hello.instance_id, "an agent dialled");
+                let instance_id = hello.instance_id;
                 self.tell(Input::Opened(id, hello));
+                self.keep_soon(instance_id);
             }
             SessionEvent::Message(to_aggregator::Message::Report(report)) => {
                 self.tell(Input::Reported(id, report));
@@ -215,7 +223,7 @@ impl Engine {
             SessionEvent::Frame(frame, cost) => self.on_frame(id, &frame, cost),
             SessionEvent::Closed => {
                 self.sessions.remove(&id);
-                self.tell(Input::Closed(id));
+                self.closed(id);
             }
         }
     }
@@ -228,8 +236,9 @@ impl Engine {
         let key = FrameKey { instance_id, incarnation, seq: frame.seq };
         self.now_ms = clock::unix_ms();
         match self.pipeline.accept(key.clone(), frame, self.now_ms) {
-            Accepted::Held => {
+            Accepted::Held(samples) => {
                 self.costs.insert(key, cost);
+                self.rally.handle(Input::Held { instance_id, samples }, self.now_ms);
             }
             Accepted::HeldBefore | Accepted::AckedBefore => self.release(cost),
         }
@@ -293,6 +302,7 @@ impl Engine {
             }
         }
         self.look();
+        self.keep();
         self.publish();
         if self.rally.is_closing() && !self.awaits_publication {
             self.tell(Input::Published);
@@ -301,7 +311,7 @@ impl Engine {
     }
 
     fn acknowledge(&mut self, acked: Acked) {
-        let Acked { key, outputs, again, .. } = acked;
+        let Acked { key, outputs, again, sample_count } = acked;
         if !again {
             if let Some(cost) = self.costs.remove(&key) {
                 self.release(cost);
@@ -309,6 +319,7 @@ impl Engine {
             let input = Input::Acked {
                 instance_id: key.instance_id,
                 incarnation: key.incarnation.to_string(),
+                samples: sample_count,
                 outputs: outputs.clone(),
             };
             self.rally.handle(input, self.now_ms);
@@ -334,7 +345,7 @@ impl Engine {
             Action::Send(session, message) => self.send(session, message),
             Action::Close(session) => {
                 self.sessions.remove(&session);
-                self.rally.handle(Input::Closed(session), self.now_ms);
+                self.closed(session);
             }
             Action::Judge => self.judge(),
             Action::End => self.has_ended = true,
@@ -345,7 +356,15 @@ impl Engine {
         let is_sent = self.sessions.get(&session).is_some_and(|handle| handle.send(message));
         if !is_sent && self.sessions.remove(&session).is_some() {
             tracing::warn!(session = session.0, "an agent does not read: session ended");
-            self.rally.handle(Input::Closed(session), self.now_ms);
+            self.closed(session);
+        }
+    }
+
+    fn closed(&mut self, session: SessionId) {
+        let instance = self.rally.ledger_source(session);
+        self.tell(Input::Closed(session));
+        if let Some((instance_id, _)) = instance {
+            self.keep_soon(instance_id);
         }
     }
 
@@ -372,6 +391,7 @@ fn random() -> u64 {
 }
 
 mod judging;
+mod keeping;
 mod publishing;
 
 #[cfg(test)]

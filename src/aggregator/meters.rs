@@ -25,6 +25,7 @@ pub struct Meters {
     writes: Family<OutputLabels, Counter>,
     throttled: Family<OutputLabels, Counter>,
     retried: Family<OutputLabels, Counter>,
+    held_back: Family<OutputLabels, Counter>,
     bisected: Family<OutputLabels, Counter>,
     shortened: Family<OutputLabels, Counter>,
     open: Family<OutputLabels, Gauge>,
@@ -46,6 +47,11 @@ impl Meters {
         counter("weir_writes_throttled", "Writes that the output throttled", &self.throttled);
         counter("weir_writes_retried", "Writes that failed and are tried again", &self.retried);
         counter(
+            "weir_writes_held_back",
+            "Failed writes that had to wait until another was answered",
+            &self.held_back,
+        );
+        counter(
             "weir_writes_bisected",
             "Writes cut in halves to find a bad record",
             &self.bisected,
@@ -66,6 +72,7 @@ impl Meters {
             (&self.writes, counts.writes),
             (&self.throttled, counts.throttled),
             (&self.retried, counts.retried),
+            (&self.held_back, counts.held_back),
             (&self.bisected, counts.bisected),
             (&self.shortened, counts.shortened),
         ] {

@@ -4,6 +4,7 @@
 //! dealings with Kubernetes. May not: a decision about the run or a sample. `weir run` uses [`engine::run`] as it is.
 
 pub mod engine;
+pub mod keeper;
 pub mod kubernetes;
 pub mod meters;
 pub mod settings;

@@ -1,6 +1,6 @@
 //! What the aggregator of a run is given.
 
-use std::{io::IsTerminal, sync::Arc};
+use std::{io::IsTerminal, path::PathBuf, sync::Arc};
 
 use super::meters::Meters;
 use crate::{core::plan::RunPlan, output::output::OpenOutput, wire::result::RunResult};
@@ -24,6 +24,8 @@ pub struct Settings {
     pub stderr_tty: bool,
     /// Where the run's own metrics are kept.
     pub meters: Arc<Meters>,
+    /// Folder for the ledgers of instances, where a later process finds them; none where none can come.
+    pub keep_dir: Option<PathBuf>,
 }
 
 /// What the order to end means to an aggregator.
@@ -48,6 +50,7 @@ impl Settings {
             stdout_tty: std::io::stdout().is_terminal(),
             stderr_tty: std::io::stderr().is_terminal(),
             meters: Arc::new(Meters::default()),
+            keep_dir: None,
         }
     }
 }

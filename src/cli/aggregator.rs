@@ -61,6 +61,9 @@ pub(super) struct Args {
     /// Address for /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], HTTP_PORT)))]
     http_listen: SocketAddr,
+    /// Folder that outlives this process: for what must be known should instances be gone when the next one comes
+    #[arg(long, value_name = "DIR")]
+    keep_dir: Option<PathBuf>,
 }
 
 impl Args {
@@ -115,6 +118,7 @@ impl Args {
             stdout_tty: false,
             stderr_tty: false,
             meters,
+            keep_dir: self.keep_dir,
         };
         let run = engine::run(settings, sessions, control, publish_tx, shutdown);
         let result = tokio::select! {

@@ -99,11 +99,16 @@ fn print(result: &RunResult) -> std::io::Result<()> {
     writeln!(out)?;
     for output in &result.outputs {
         let rejected: u64 = output.rejected.values().sum();
-        writeln!(
-            out,
-            "output {}: {} samples emitted = {} stored + {rejected} rejected",
-            output.name, output.emitted, output.stored
-        )?;
+        let (emitted, stored) = (output.emitted, output.stored);
+        write!(out, "output {}: {emitted} samples emitted = {stored} stored", output.name)?;
+        write!(out, " + {rejected} rejected")?;
+        if output.in_flight > 0 {
+            write!(out, " + {} that never arrived", output.in_flight)?;
+        }
+        match output.duplicates_ignored {
+            0 => writeln!(out)?,
+            ignored => writeln!(out, " ({ignored} duplicates ignored)")?,
+        }
         for (reason, count) in &output.rejected {
             writeln!(out, "  rejected {reason}: {count}")?;
         }

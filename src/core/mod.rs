@@ -18,3 +18,6 @@ pub mod rally;
 pub mod samples;
 pub mod summary;
 pub mod verdict;
+
+#[cfg(test)]
+mod tests;

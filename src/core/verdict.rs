@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     ledger::{
         codec::{Decoded, NoLedger},
+        keep::Kept,
         merged::Merged,
         stats,
         verdict::Evaluated,
@@ -103,6 +104,30 @@ impl Verdict {
         Ok(is_last && self.merged.is_complete(instance_id))
     }
 
+    /// Takes what a former aggregator kept of an instance.
+    ///
+    /// # Errors
+    /// When it contradicts those of other instances.
+    pub fn take_kept(&mut self, kept: Kept) -> Result<(), NoLedger> {
+        let mut parts = kept.parts.into_iter();
+        parts.try_for_each(|part| self.merged.merge(kept.instance_id, kept.born_unix_ns, part))
+    }
+
+    /// What is to be kept of an instance, if anything is known of it; `is_whole`: nothing more comes of it for now.
+    pub fn keep(&self, instance_id: u32, is_whole: bool) -> Option<Vec<u8>> {
+        self.merged.keep(instance_id, is_whole)
+    }
+
+    /// Instances of which there is a ledger.
+    pub fn instances(&self) -> usize {
+        self.merged.instances()
+    }
+
+    /// The next of them after one, around the end to the first.
+    pub fn instances_after(&self, after: u32, count: usize) -> Vec<u32> {
+        self.merged.instances_after(after, count)
+    }
+
     /// When [`look`](Self::look) has something to do.
     pub fn look_due_ms(&self) -> Option<i64> {
         self.look_due_ms
@@ -151,8 +176,9 @@ impl Verdict {
         let mut view = self.merged.view(around.duration_ns);
         complete_vus_max(&mut view, around.vus_max);
         let mut judgement = Judgement::default();
-        // Of nothing at all k6 gives no summary.
-        let is_shown = has_run && !view.metrics.is_empty();
+        // Of nothing at all k6 shows nothing, but the script's own summary is called.
+        let asks_script = self.terms.as_ref().is_some_and(|(terms, _)| terms.handles_summary);
+        let is_shown = has_run && (asks_script || !view.metrics.is_empty());
         if let Some((terms, settings)) = self.terms.as_ref().filter(|_| is_shown) {
             let setup_data = around.setup_data.and_then(|data| serde_json::from_slice(data).ok());
             let legacy = data::write(&view, settings, setup_data.as_ref());
@@ -202,10 +228,15 @@ impl Verdict {
         if settings.mode == Mode::Disabled {
             return Artifacts::default();
         }
+        let answer = answer.map(read_answer);
+        if view.metrics.is_empty() && !matches!(answer, Some(Ok(wrapper::Answer::Files(_)))) {
+            // k6's own text cannot be written of nothing, and with it the export is not either.
+            return Artifacts::default();
+        }
         let own = text::write(view, settings);
         let mut artifacts = Artifacts { text: own.clone(), ..Artifacts::default() };
         let mut files = vec![("stdout".to_owned(), Bytes::from(own))];
-        match answer.map(read_answer) {
+        match answer {
             None | Some(Ok(wrapper::Answer::NotExported | wrapper::Answer::Default)) => {}
             Some(Ok(wrapper::Answer::Files(given))) => {
                 files = given.into_iter().map(|(name, bytes)| (name, bytes.into())).collect();

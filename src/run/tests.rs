@@ -95,6 +95,8 @@ fn the_progress_line_tells_stage_instances_and_account() {
             emitted: 20,
             stored: 17,
             rejected: [("X".to_owned(), 1)].into(),
+            in_flight: 2,
+            duplicates_ignored: 0,
         }],
         ..RunResult::default()
     };

@@ -58,6 +58,9 @@ impl Engine {
         if self.found_outcome {
             return result;
         }
+        for (output, lane) in result.outputs.iter_mut().zip(self.pipeline.lanes()) {
+            output.duplicates_ignored += self.pipeline.repeated() + lane.counts().repeated;
+        }
         result.thresholds = self.verdict.thresholds();
         if result.outcome.is_some() {
             result.metrics = self.verdict.metrics().cloned();

@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::{
-    api::v1alpha1::{Output as ApiOutput, Reason, RunnerLoss, Timestream},
+    aggregator::keeper,
+    api::v1alpha1::{LossPolicy, Output as ApiOutput, Reason, RunnerLoss, Timestream},
     core::{
         dimensions::Kept,
         pipeline::{batch::Batch, lane::LaneConfig, row::Refusal, row::value_text},
@@ -26,8 +27,9 @@ use crate::{
         PROTOCOL,
         result::Stage,
         session::{
-            AgentPhase, Hello, Ledger, Outcome as Answer, OutputCounts, Report, Requirements,
-            Series, ToAggregator, to_agent::Message as Down, to_aggregator::Message as Up,
+            AgentPhase, Hello, Ledger, LedgerSink, LedgerThreshold, MetricKind, Outcome as Answer,
+            OutputCounts, Report, Requirements, Series, ToAggregator, to_agent::Message as Down,
+            to_aggregator::Message as Up,
         },
     },
 };
@@ -133,6 +135,7 @@ fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Se
         stderr_tty: false,
         awaits_publication: false,
         meters: Arc::new(Meters::default()),
+        keep_dir: None,
     }
 }
 
@@ -145,6 +148,7 @@ enum Manner {
     NeverReady,
     SetupFails,
     RunsOn,
+    Dies,
 }
 
 struct FakeAgent {
@@ -213,6 +217,9 @@ impl FakeAgent {
                         break 'session;
                     }
                 }
+                if self.manner == Manner::Dies && self.report.last_seq == 3 {
+                    return self;
+                }
                 tokio::select! {
                     _ = beat.tick() => letters = self.go_on(),
                     message = end.rx.recv() => match message.and_then(|m| m.message) {
@@ -243,6 +250,7 @@ impl FakeAgent {
                 self.report.phase = AgentPhase::Ended.into();
                 self.report.ended_unix_ns = clock::unix_ns();
             }
+            letters.push(Up::Ledger(self.ledger(false)));
             if self.manner == Manner::Fails && self.report.last_seq == 3 {
                 self.report.failure = Some(crate::wire::session::Failure {
                     reason: "ScriptFailed".to_owned(),
@@ -254,6 +262,20 @@ impl FakeAgent {
         }
         letters.push(Up::Report(self.report.clone()));
         letters
+    }
+
+    fn ledger(&self, last: bool) -> Ledger {
+        let judged = LedgerThreshold { source: "count>0".to_owned(), ..LedgerThreshold::default() };
+        let ticks = LedgerSink {
+            name: "ticks".to_owned(),
+            kind: MetricKind::Counter.into(),
+            count: self.report.emitted,
+            sum: f64::from(u32::try_from(self.report.emitted).unwrap()),
+            thresholds: vec![judged],
+            ..LedgerSink::default()
+        };
+        let seq = self.report.last_seq + u64::from(last);
+        Ledger { seq, parts: 1, last, sinks: vec![ticks], ..Ledger::default() }
     }
 
     fn frame(&mut self) -> Frame {
@@ -315,8 +337,7 @@ impl FakeAgent {
             Down::Finish(_) => {
                 self.report.phase = AgentPhase::Finished.into();
                 self.report.k6_exit_code = Some(0);
-                let last = Ledger { seq: 1, parts: 1, last: true, ..Ledger::default() };
-                return vec![Up::Ledger(last), Up::Report(self.report.clone())];
+                return vec![Up::Ledger(self.ledger(true)), Up::Report(self.report.clone())];
             }
             Down::Ack(ack) => {
                 if self.unacked.remove(&ack.seq).is_some() {
@@ -487,6 +508,51 @@ async fn a_killed_aggregator_is_followed_by_another_and_the_counts_are_exact() {
     // A record refused in the first life may be stored in the second: the store may know more, never less.
     assert!(store.rows.lock().unwrap().len() as u64 >= output.stored);
     assert_eq!(agents.iter().map(|agent| agent.teardowns).sum::<u32>(), 1);
+}
+
+#[tokio::test]
+async fn what_a_lost_instance_measured_outlives_a_killed_aggregator() {
+    let keep_dir = std::env::temp_dir().join(format!("weir-engine-{}", clock::unix_ns()));
+    let store = Arc::new(Store::default());
+    let runner_loss = RunnerLoss { policy: LossPolicy::Tolerate, max_percent: 50 };
+    let plan = RunPlan { runner_loss, ..plan() };
+    let keeping =
+        |former| Settings { keep_dir: Some(keep_dir.clone()), ..settings(&plan, &store, former) };
+    let (dialer, to) = hub();
+    let first = begin(keeping(None));
+    to.send_replace(Some(first.sessions.clone()));
+    let agents = live(&dialer, &[Manner::EndsWell, Manner::Dies]);
+    let is_kept = || keeper::read_all(&keep_dir).iter().any(|k| k.instance_id == 2 && k.is_whole);
+    within(async {
+        while !is_kept() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let mut results = first.results.clone();
+    within(results.wait_for(|result| result.started_unix_ms.is_some())).await.unwrap();
+    first.task.abort();
+    let former = results.borrow().clone();
+    to.send_replace(None);
+    let second = begin(keeping(Some(former)));
+    to.send_replace(Some(second.sessions.clone()));
+    let gone = Control::Gone { instance_id: 2, reason: "OOMKilled".to_owned() };
+    second.control.send(gone).await.unwrap();
+    let result = within(second.task).await.unwrap();
+    all(agents).await;
+    // Its last files may still be on their way.
+    within(async {
+        while std::fs::remove_dir_all(&keep_dir).is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let reason = result.outcome.as_ref().unwrap().reason;
+    assert_eq!(reason, Reason::ThresholdsMet, "{}", result.message);
+    assert!(!result.message.contains("aggregator"), "nothing is missing: {}", result.message);
+    let total = (u64::from(INSTANCES - 1) * FRAMES + 3) * SAMPLES;
+    let value = result.thresholds[0].value.unwrap();
+    assert_eq!(value.to_string(), total.to_string());
 }
 
 #[tokio::test]

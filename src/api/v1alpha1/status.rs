@@ -33,7 +33,7 @@ pub struct LostRunner {
     pub reason: String,
 }
 
-/// The account of one output. Whole when `emitted = stored + sum(rejected)`.
+/// The account of one output: `emitted = stored + sum(rejected) + inFlight`, at any time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputStatus {
@@ -46,6 +46,12 @@ pub struct OutputStatus {
     /// Samples that the output refused for good, by reason.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected: BTreeMap<String, u64>,
+    /// Samples that are on their way to the output; once the run is over, those that never arrived.
+    #[serde(default)]
+    pub in_flight: u64,
+    /// Samples that came again after a broken session or a lost answer, and were not stored again. No part of the sum.
+    #[serde(default)]
+    pub duplicates_ignored: u64,
 }
 
 /// The outcome of one threshold.

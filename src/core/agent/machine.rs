@@ -320,6 +320,12 @@ impl Machine {
         self.version.is_some() || matches!(self.process, Process::Never)
     }
 
+    /// How far into a period this instance has its turn, so that those of all instances are spread evenly over it.
+    pub(super) fn turn_ms(&self, period_ms: i64) -> i64 {
+        let Config { instance_id, instances, .. } = &self.config;
+        period_ms * i64::from(instance_id.saturating_sub(1)) / i64::from((*instances).max(1))
+    }
+
     /// The same, for what k6's exit code will tell better.
     pub(super) fn fail_for_now(&mut self, text: &str, exit_code: i32) {
         if self.failure.is_none() {

@@ -46,7 +46,8 @@ pub struct Outbox {
     said_ms: i64,
     ledgers: VecDeque<session::Ledger>,
     ledger_due_ms: i64,
-    summary_due_ms: i64,
+    /// When the next ledger is one with all that the summary needs; none before the first of a session.
+    summary_due_ms: Option<i64>,
     /// Samples in the ledger that was said last.
     measured_said: u64,
     last_ledger_said: bool,
@@ -120,7 +121,7 @@ impl Outbox {
             Stage::Up => {
                 if self.ledgers.is_empty() && self.ledger_is_due(machine, ledger.samples(), now_ms)
                 {
-                    self.open_ledger(machine.is_finished(), ledger, now_ms);
+                    self.open_ledger(machine, ledger, now_ms);
                 }
                 self.next_of_session(machine.report(account), spool, now_ms)
             }
@@ -165,9 +166,14 @@ impl Outbox {
         measured != self.measured_said && now_ms >= self.ledger_due_ms
     }
 
-    fn open_ledger(&mut self, is_last: bool, ledger: &mut Ledger, now_ms: i64) {
-        let detail = if is_last || now_ms >= self.summary_due_ms {
-            self.summary_due_ms = now_ms + SUMMARY_MS;
+    /// The large ledgers of all instances are spread over the time between two of one: together they would keep the
+    /// aggregator from everything else for as long as it takes to read them.
+    fn open_ledger(&mut self, machine: &Machine, ledger: &mut Ledger, now_ms: i64) {
+        let is_last = machine.is_finished();
+        let due_ms =
+            *self.summary_due_ms.get_or_insert_with(|| now_ms + machine.turn_ms(SUMMARY_MS));
+        let detail = if is_last || now_ms >= due_ms {
+            self.summary_due_ms = Some(now_ms + SUMMARY_MS);
             Detail::Summary
         } else {
             Detail::Verdict

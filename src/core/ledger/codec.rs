@@ -7,7 +7,7 @@ use prost::Message;
 use super::{
     cell::Cell,
     ledger::{Ledger, NAME_BYTES_MAX, SINKS_MAX, SinkOf, TALLIES_MAX},
-    sink::{Judge, Part, Sink, SinkKey, Tally, TallyKey},
+    sink::{Part, Sink, SinkKey, Tally, TallyKey},
     sketch,
     stats::{Stats, Sum},
     threshold::ThresholdSpec,
@@ -91,51 +91,53 @@ impl Ledger {
                 messages.fit(tally.encoded_len()).tallies.push(tally);
             }
         }
-        let mut messages = messages.done;
-        let parts = u32::try_from(messages.len()).unwrap_or(u32::MAX);
-        for (part, message) in (0..).zip(&mut messages) {
-            message.seq = self.seq;
-            message.part = part;
-            message.parts = parts;
-            message.last = last;
-            message.overflowed = self.overflowed;
-        }
-        messages
+        messages.seal(self.seq, last, self.overflowed)
     }
 
     fn encode_sink(&self, of: &SinkOf, sink: &Sink, with_sketch: bool) -> session::LedgerSink {
-        let (part, scenario) = encode_part(&of.key.part);
         let metric = self.metrics.get(of.metric);
-        let stats = &sink.stats;
         let parent = of.tags.as_ref().and_then(|_| Some(metric?.name.clone()));
         let sketch = sink.sketch.as_ref().filter(|sketch| with_sketch && sketch.count() > 0);
         session::LedgerSink {
-            name: of.key.name.clone(),
-            part,
-            scenario,
-            group: of.key.group.clone(),
             kind: encode_kind(metric.and_then(|metric| metric.kind)),
             contains: encode_contains(metric.map(|metric| metric.contains).unwrap_or_default()),
             parent: parent.unwrap_or_default(),
             tags: of.tags.clone().unwrap_or_default(),
             observed: of.observed,
-            count: stats.count,
-            trues: stats.trues,
-            sum: stats.sum.high,
-            sum_rest: stats.sum.rest,
-            min: stats.min,
-            max: stats.max,
-            last: stats.last,
-            last_time_ns: stats.last_time_ns,
-            thresholds: sink.judges.iter().map(encode_judge).collect(),
+            thresholds: sink
+                .judges
+                .iter()
+                .map(|judge| encode_threshold(&judge.threshold.spec, judge.cell))
+                .collect(),
             sketch: sketch.map(|sketch| sketch.encode(SKETCH_BYTES_MAX).into()),
+            ..encode_stats(&of.key, &sink.stats)
         }
+    }
+}
+
+/// The numbers of a sink.
+pub(super) fn encode_stats(key: &SinkKey, stats: &Stats) -> session::LedgerSink {
+    let (part, scenario) = encode_part(&key.part);
+    session::LedgerSink {
+        name: key.name.clone(),
+        part,
+        scenario,
+        group: key.group.clone(),
+        count: stats.count,
+        trues: stats.trues,
+        sum: stats.sum.high,
+        sum_rest: stats.sum.rest,
+        min: stats.min,
+        max: stats.max,
+        last: stats.last,
+        last_time_ns: stats.last_time_ns,
+        ..session::LedgerSink::default()
     }
 }
 
 /// Fills messages up to their size.
 #[derive(Debug)]
-struct Packer {
+pub(super) struct Packer {
     done: Vec<session::Ledger>,
     bytes: usize,
 }
@@ -148,7 +150,7 @@ impl Default for Packer {
 
 impl Packer {
     /// The message that has room for so many bytes.
-    fn fit(&mut self, bytes: usize) -> &mut session::Ledger {
+    pub(super) fn fit(&mut self, bytes: usize) -> &mut session::Ledger {
         // Around each entry stand its field's number and its length.
         let bytes = bytes + 8;
         if self.bytes > 0 && self.bytes + bytes > MESSAGE_BYTES {
@@ -158,6 +160,20 @@ impl Packer {
         self.bytes += bytes;
         let last = self.done.len() - 1;
         &mut self.done[last]
+    }
+
+    /// All messages of one snapshot.
+    pub(super) fn seal(self, seq: u64, last: bool, overflowed: u64) -> Vec<session::Ledger> {
+        let mut messages = self.done;
+        let parts = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        for (part, message) in (0..).zip(&mut messages) {
+            message.seq = seq;
+            message.part = part;
+            message.parts = parts;
+            message.last = last;
+            message.overflowed = overflowed;
+        }
+        messages
     }
 }
 
@@ -170,7 +186,7 @@ fn encode_part(part: &Part) -> (i32, String) {
     (part.into(), scenario)
 }
 
-fn encode_kind(kind: Option<Kind>) -> i32 {
+pub(super) fn encode_kind(kind: Option<Kind>) -> i32 {
     let kind = match kind {
         None => session::MetricKind::Unspecified,
         Some(Kind::Counter) => session::MetricKind::Counter,
@@ -181,7 +197,7 @@ fn encode_kind(kind: Option<Kind>) -> i32 {
     kind.into()
 }
 
-fn encode_contains(contains: Contains) -> i32 {
+pub(super) fn encode_contains(contains: Contains) -> i32 {
     let contains = match contains {
         Contains::Default => session::MetricContains::Plain,
         Contains::Time => session::MetricContains::Time,
@@ -190,13 +206,15 @@ fn encode_contains(contains: Contains) -> i32 {
     contains.into()
 }
 
-fn encode_judge(judge: &Judge) -> session::LedgerThreshold {
-    let spec = &judge.threshold.spec;
+pub(super) fn encode_threshold(
+    spec: &ThresholdSpec,
+    cell: Option<Cell>,
+) -> session::LedgerThreshold {
     session::LedgerThreshold {
         source: spec.source.clone(),
         abort_on_fail: spec.abort_on_fail,
         delay_abort_eval: spec.delay_abort_eval.clone(),
-        cell: judge.cell.map(|cell| session::LedgerCell {
+        cell: cell.map(|cell| session::LedgerCell {
             count: cell.count,
             below: cell.below,
             equal: cell.equal,
@@ -206,7 +224,7 @@ fn encode_judge(judge: &Judge) -> session::LedgerThreshold {
     }
 }
 
-fn encode_tally(key: &TallyKey, tally: &Tally) -> session::LedgerTally {
+pub(super) fn encode_tally(key: &TallyKey, tally: &Tally) -> session::LedgerTally {
     let (part, scenario) = encode_part(&key.part);
     session::LedgerTally {
         part,

@@ -47,11 +47,11 @@ pub(super) struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Instance {
     /// When its process began: a later one replaces it whole.
-    born_unix_ns: i64,
+    pub(super) born_unix_ns: i64,
     /// By the sink's index.
     pub(super) held: Vec<Held>,
     pub(super) tallies: BTreeMap<u32, (u64, Tally)>,
-    overflowed: u64,
+    pub(super) overflowed: u64,
     last: Option<Last>,
 }
 
@@ -67,12 +67,12 @@ struct Last {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) sink: u32,
-    seq: u64,
+    pub(super) seq: u64,
     pub(super) stats: Stats,
     /// By the threshold's index.
     pub(super) cells: Box<[Option<Cell>]>,
     sketch_seq: u64,
-    sketch: Box<[u8]>,
+    pub(super) sketch: Box<[u8]>,
 }
 
 impl Known {
@@ -180,6 +180,13 @@ impl Merged {
     pub fn is_complete(&self, instance_id: u32) -> bool {
         let last = self.instances.get(&instance_id).and_then(|instance| instance.last.as_ref());
         last.is_some_and(|last| u32::try_from(last.received.len()) == Ok(last.parts))
+    }
+
+    /// The next instances after `after` of which there is a ledger, around the end to the first.
+    pub fn instances_after(&self, after: u32, count: usize) -> Vec<u32> {
+        let later = self.instances.range(after.saturating_add(1)..);
+        let around = later.chain(self.instances.range(..=after));
+        around.take(count).map(|(id, _)| *id).collect()
     }
 
     /// Instances of which there is a ledger.
@@ -301,6 +308,12 @@ impl Known {
 }
 
 impl Instance {
+    /// Number of the newest snapshot of which something is held.
+    pub(super) fn newest_seq(&self) -> u64 {
+        let sinks = self.held.iter().map(|held| held.seq.max(held.sketch_seq));
+        sinks.chain(self.tallies.values().map(|(seq, _)| *seq)).max().unwrap_or(0)
+    }
+
     fn held(&mut self, sink: u32) -> &mut Held {
         let at = match self.held.binary_search_by_key(&sink, |held| held.sink) {
             Ok(at) => at,

@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod cell;
 pub mod codec;
 pub mod expression;
+pub mod keep;
 #[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
 pub mod ledger;
 pub mod merged;

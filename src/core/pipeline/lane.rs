@@ -1,7 +1,8 @@
 //! One output's way through the pipeline: its queue, its writes under way, those that wait to be tried again.
 //!
 //! A write that failed gives its place back while it waits, so others keep offering load; the number that may wait is
-//! bounded, and while it is reached no new batch is cut.
+//! bounded, and while it is reached no new batch is cut. Where an output only fails, most of them wait without a time, until
+//! a write is answered ([`Budget`](super::retry::Budget)).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,7 +12,8 @@ use std::{
 use super::{
     batch::{Batch, BatchId, FrameId, Record},
     queue::{Queue, Waiting},
-    retry::{Written, delay_ms},
+    retries::{Attempt, Retries},
+    retry::{Failure, Written},
     row::{Refusal, Row},
 };
 use crate::core::dimensions::Kept;
@@ -39,12 +41,16 @@ pub struct LaneCounts {
     pub stored: u64,
     /// Records refused for good.
     pub rejected: u64,
+    /// Of the stored ones, those that the output says it had from an earlier try.
+    pub repeated: u64,
     /// Writes begun.
     pub writes: u64,
     /// Writes that the output throttled.
     pub throttled: u64,
     /// Writes that will be tried again, throttled ones among them.
     pub retried: u64,
+    /// Of these, writes that had to wait until another was answered.
+    pub held_back: u64,
     /// Calls cut in halves to find a record that spoils them.
     pub bisected: u64,
     /// Records of series that had a value cut.
@@ -58,14 +64,6 @@ pub(super) struct Settled {
     pub(super) how: Result<(), Refusal>,
 }
 
-#[derive(Clone, Debug)]
-struct Attempt {
-    batch: Arc<Batch>,
-    tries: u32,
-    /// An earlier try may have stored its records.
-    ambiguous: bool,
-}
-
 /// One output's queue and writes.
 #[derive(Debug)]
 pub struct Lane {
@@ -74,7 +72,7 @@ pub struct Lane {
     next_batch: u64,
     under_way: BTreeMap<BatchId, Attempt>,
     halves: VecDeque<Attempt>,
-    waiting: BTreeMap<(i64, BatchId), Attempt>,
+    retries: Retries,
     failed: bool,
     last_failure: String,
     counts: LaneCounts,
@@ -83,12 +81,12 @@ pub struct Lane {
 impl Lane {
     pub(super) fn new(config: LaneConfig) -> Self {
         Self {
+            retries: Retries::new(config.writes_max),
             config,
             queue: Queue::default(),
             next_batch: 0,
             under_way: BTreeMap::new(),
             halves: VecDeque::new(),
-            waiting: BTreeMap::new(),
             failed: false,
             last_failure: String::new(),
             counts: LaneCounts::default(),
@@ -112,7 +110,7 @@ impl Lane {
 
     /// Records that are queued, under way, or waiting for another try.
     pub fn open_count(&self) -> usize {
-        let held = self.under_way.values().chain(self.halves.iter()).chain(self.waiting.values());
+        let held = self.under_way.values().chain(&self.halves).chain(self.retries.iter());
         self.queue.len() + held.map(|attempt| attempt.batch.records.len()).sum::<usize>()
     }
 
@@ -160,7 +158,7 @@ impl Lane {
         let attempt = self
             .halves
             .pop_front()
-            .or_else(|| self.pop_due(now_ms))
+            .or_else(|| self.retries.pop_due(now_ms))
             .or_else(|| self.cut(now_ms, hurry))?;
         let batch = attempt.batch.clone();
         self.under_way.insert(batch.id, attempt);
@@ -173,7 +171,7 @@ impl Lane {
         if self.under_way.len() >= self.config.writes_max {
             return None;
         }
-        let due = self.waiting.keys().next().map(|(due_ms, _)| *due_ms);
+        let due = self.retries.due_ms();
         let linger = self.queue.due_ms(self.config.linger_ms).filter(|_| self.may_cut());
         due.into_iter().chain(linger).min()
     }
@@ -186,7 +184,10 @@ impl Lane {
         now_ms: i64,
         random: u64,
     ) -> Vec<Settled> {
-        let Some(mut attempt) = self.under_way.remove(&id) else { return Vec::new() };
+        let Some(attempt) = self.under_way.remove(&id) else { return Vec::new() };
+        if !matches!(written, Written::Failed(..) | Written::Fatal(_)) {
+            self.retries.answered(&attempt, now_ms);
+        }
         match written {
             Written::Stored => {
                 self.last_failure.clear();
@@ -195,12 +196,14 @@ impl Lane {
             Written::Partly(refused) => {
                 self.last_failure.clear();
                 let refused: BTreeMap<usize, Refusal> = refused.into_iter().collect();
-                let stored_before = attempt.ambiguous;
+                // Our own earlier try may have stored this very record.
+                let is_ours =
+                    |refusal: Refusal| attempt.ambiguous && refusal == Refusal::VersionConflict;
+                let ours = refused.values().filter(|refusal| is_ours(**refusal)).count();
+                self.counts.repeated += u64::try_from(ours).unwrap_or(u64::MAX);
                 self.settle(&attempt.batch, |at| match refused.get(&at) {
-                    // Our own earlier try may have stored this very record.
-                    Some(Refusal::VersionConflict) if stored_before => Ok(()),
-                    Some(refusal) => Err(*refusal),
-                    None => Ok(()),
+                    Some(refusal) if !is_ours(*refusal) => Err(*refusal),
+                    Some(_) | None => Ok(()),
                 })
             }
             Written::Invalid(text) if attempt.batch.records.len() <= 1 => {
@@ -217,11 +220,9 @@ impl Lane {
             Written::Failed(failure, text) => {
                 self.last_failure = text;
                 self.counts.retried += 1;
-                self.counts.throttled += u64::from(failure == super::retry::Failure::Throttled);
-                attempt.tries += 1;
-                attempt.ambiguous |= failure.is_ambiguous();
-                let due_ms = now_ms + delay_ms(failure, attempt.tries, random);
-                self.waiting.insert((due_ms, id), attempt);
+                self.counts.throttled += u64::from(failure == Failure::Throttled);
+                let is_held_back = self.retries.put(attempt, failure, now_ms, random);
+                self.counts.held_back += u64::from(is_held_back);
                 Vec::new()
             }
             Written::Fatal(text) => {
@@ -235,12 +236,9 @@ impl Lane {
     /// Gives up: everything that is not under way is refused. Writes under way still count as they end.
     pub(super) fn give_up(&mut self) -> Vec<Settled> {
         self.failed = true;
-        let held: Vec<Attempt> = std::mem::take(&mut self.waiting)
-            .into_values()
-            .chain(std::mem::take(&mut self.halves))
-            .collect();
+        let held = self.retries.take_all().into_iter().chain(std::mem::take(&mut self.halves));
         let mut settled = Vec::new();
-        for attempt in held {
+        for attempt in held.collect::<Vec<_>>() {
             settled.extend(self.settle(&attempt.batch, |_| Err(Refusal::OutputFailed)));
         }
         let queued = self.queue.take_all();
@@ -252,16 +250,8 @@ impl Lane {
     }
 
     fn may_cut(&self) -> bool {
-        self.queue.len() > 0
-            && self.waiting.len() + self.halves.len() < self.config.writes_max * WAITING_PER_WRITE
-    }
-
-    fn pop_due(&mut self, now_ms: i64) -> Option<Attempt> {
-        let (due_ms, _) = self.waiting.keys().next()?;
-        if *due_ms > now_ms {
-            return None;
-        }
-        self.waiting.pop_first().map(|(_, attempt)| attempt)
+        let waiting = self.retries.len() + self.halves.len();
+        self.queue.len() > 0 && waiting < self.config.writes_max * WAITING_PER_WRITE
     }
 
     fn cut(&mut self, now_ms: i64, hurry: bool) -> Option<Attempt> {
@@ -269,7 +259,7 @@ impl Lane {
             return None;
         }
         let records = self.queue.cut(now_ms, self.config.linger_ms, hurry)?;
-        Some(Attempt { batch: self.batch(records), tries: 0, ambiguous: false })
+        Some(Attempt::new(self.batch(records), false))
     }
 
     fn batch(&mut self, records: Vec<Record>) -> Arc<Batch> {
@@ -282,7 +272,7 @@ impl Lane {
         let (left, right) = records.split_at(records.len() / 2);
         for half in [left, right] {
             let batch = self.batch(half.to_vec());
-            self.halves.push_back(Attempt { batch, tries: 0, ambiguous: attempt.ambiguous });
+            self.halves.push_back(Attempt::new(batch, attempt.ambiguous));
         }
     }
 

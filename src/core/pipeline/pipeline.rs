@@ -45,8 +45,8 @@ pub struct Acked {
 /// What [`Pipeline::accept`] did with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// It is held until all outputs are done with it.
-    Held,
+    /// It is held until all outputs are done with it, with so many samples.
+    Held(u64),
     /// It is held already; nothing changed.
     HeldBefore,
     /// It was acknowledged before, and is again.
@@ -87,6 +87,7 @@ pub struct Pipeline {
     acks: VecDeque<Acked>,
     fatal: VecDeque<(String, String)>,
     next_frame: u64,
+    repeated: u64,
     hurry: bool,
 }
 
@@ -102,6 +103,7 @@ impl Pipeline {
             acks: VecDeque::new(),
             fatal: VecDeque::new(),
             next_frame: 0,
+            repeated: 0,
             hurry: false,
         }
     }
@@ -109,6 +111,11 @@ impl Pipeline {
     /// The outputs, in the order given.
     pub fn lanes(&self) -> &[Lane] {
         &self.lanes
+    }
+
+    /// Samples of frames that came again, and were not written again.
+    pub fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// Whether no frame is held.
@@ -123,11 +130,13 @@ impl Pipeline {
 
     /// Takes a frame in.
     pub fn accept(&mut self, key: FrameKey, frame: &Frame, now_ms: i64) -> Accepted {
-        if self.held.contains_key(&key) {
+        if let Some(held) = self.held.get(&key).and_then(|id| self.frames.get(id)) {
+            self.repeated += held.sample_count;
             return Accepted::HeldBefore;
         }
         if let Some((sample_count, outputs)) = self.recent.get(&key) {
             let (sample_count, outputs) = (*sample_count, outputs.clone());
+            self.repeated += sample_count;
             self.acks.push_back(Acked { key, sample_count, outputs, again: true });
             return Accepted::AckedBefore;
         }
@@ -140,7 +149,7 @@ impl Pipeline {
         self.held.insert(key.clone(), id);
         self.frames.insert(id, Held { key, sample_count, shares });
         self.complete(id);
-        Accepted::Held
+        Accepted::Held(sample_count)
     }
 
     /// The next write to begin, if one may.

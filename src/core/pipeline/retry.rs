@@ -1,6 +1,11 @@
-//! What became of a write, and how long to wait before the next try.
+//! What became of a write, whether it may be tried again, and how long to wait before.
 
 use super::row::Refusal;
+
+/// Tries of failed writes before others must have succeeded, for each write that may be under way.
+const BURST_PER_WRITE: usize = 8;
+/// Failed writes that are tried again whatever happens, each after its pause.
+const FLOOR: usize = 4;
 
 /// What became of one write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +38,66 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether another try is paid for out of the [`Budget`]. Not where the output asks for patience: that costs it
+    /// little, it says that the output lives, and Timestream makes room only for clients that keep offering load.
+    pub const fn costs(self) -> bool {
+        match self {
+            Self::Server | Self::Timeout | Self::Connection | Self::Endpoint => true,
+            Self::Throttled => false,
+        }
+    }
+
     /// Whether the records may have been stored all the same.
     pub const fn is_ambiguous(self) -> bool {
         match self {
             Self::Server | Self::Timeout | Self::Connection => true,
             Self::Throttled | Self::Endpoint => false,
         }
+    }
+}
+
+/// What the failed writes of one output may cost it. A try takes a token, and a write that is answered brings one: an
+/// output that answers at least every other call is tried without end, one that only fails is left alone but for a few
+/// writes, the floor, which find out when it is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    tokens: usize,
+    tokens_max: usize,
+    floor: usize,
+    floor_max: usize,
+}
+
+/// How a failed write may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// For a token.
+    Token,
+    /// As one of the floor, until it is answered.
+    Floor,
+}
+
+impl Budget {
+    /// The budget of an output with so many writes at once.
+    pub fn new(writes_max: usize) -> Self {
+        let tokens_max = writes_max.saturating_mul(BURST_PER_WRITE);
+        Self { tokens: tokens_max, tokens_max, floor: 0, floor_max: FLOOR.min(writes_max).max(1) }
+    }
+
+    /// Leave for another try; none when it has to wait until others are answered.
+    pub fn take(&mut self) -> Option<Leave> {
+        if self.tokens > 0 {
+            self.tokens -= 1;
+            return Some(Leave::Token);
+        }
+        let is_free = self.floor < self.floor_max;
+        self.floor += usize::from(is_free);
+        is_free.then_some(Leave::Floor)
+    }
+
+    /// A write was answered.
+    pub fn answered(&mut self, was_on_floor: bool) {
+        self.floor -= usize::from(was_on_floor).min(self.floor);
+        self.tokens = (self.tokens + 1).min(self.tokens_max);
     }
 }
 

@@ -59,6 +59,13 @@ pub enum Input {
         /// Whether it is the last.
         is_last: bool,
     },
+    /// The ledger of an instance is there from a former aggregator.
+    Remembered {
+        /// The instance.
+        instance_id: u32,
+        /// It had no session when that was written.
+        is_whole: bool,
+    },
     /// A threshold that ends the load is crossed; the text says which.
     Crossed(String),
     /// Answer to [`Action::Judge`].
@@ -71,12 +78,21 @@ pub enum Input {
     BundleWanted(SessionId, u64),
     /// A session is over.
     Closed(SessionId),
-    /// A frame of an instance is stored or finally refused, the first time in this process.
+    /// A frame of an instance is held from now on, with so many samples.
+    Held {
+        /// The instance.
+        instance_id: u32,
+        /// Samples of the frame.
+        samples: u64,
+    },
+    /// A frame that was held is stored or finally refused.
     Acked {
         /// The instance.
         instance_id: u32,
         /// Its process.
         incarnation: String,
+        /// Samples of the frame.
+        samples: u64,
         /// What became of the frame's samples.
         outputs: Vec<OutputCounts>,
     },

@@ -11,6 +11,7 @@ pub mod rally;
 pub mod roster;
 pub mod runner;
 
+mod missing;
 mod progress;
 mod reports;
 mod sessions;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write, sync::Arc};
 use super::{
     cause,
     rally::{Rally, Step},
-    runner::RUNNER_LOST,
+    runner::{RUNNER_LOST, settled_count},
 };
 use crate::{
     api::v1alpha1::{LostRunner, OutputStatus, Reason},
@@ -20,7 +20,7 @@ const LOST_ACCOUNTS_MAX: usize = 1000;
 /// Longest reason of an agent that is passed on with its dropped samples, in bytes.
 const WHY_BYTES_MAX: usize = 512;
 /// Instances named in a message.
-const NAMED_MAX: usize = 5;
+pub(super) const NAMED_MAX: usize = 5;
 
 impl Rally {
     /// Where the run stands.
@@ -132,18 +132,38 @@ impl Rally {
 
     /// Lost instances whose samples a former aggregator took with it, as far as the verdict needs them.
     fn unmeasured(&self) -> Option<String> {
-        let lost = self.roster.lost().iter().filter_map(|id| {
-            let inherited = self.roster.get(*id).filter(|r| !r.is_known())?.inherited.as_ref()?;
-            (inherited.emitted > 0).then_some((*id, inherited.emitted))
+        let (mut forgotten, mut samples, mut old) = (Vec::new(), 0_u64, Vec::new());
+        for id in self.roster.lost() {
+            let Some(runner) = self.roster.get(*id).filter(|runner| !runner.is_known()) else {
+                continue;
+            };
+            let emitted = runner.inherited.as_ref().map_or(0, |inherited| inherited.emitted);
+            match runner.remembered {
+                Some(true) => {}
+                Some(false) => old.push(id),
+                None if emitted == 0 => {}
+                None => {
+                    forgotten.push(id);
+                    samples = samples.saturating_add(emitted);
+                }
+            }
+        }
+        let forgotten = forgotten.first().map(|first| {
+            format!(
+                "{samples} samples of {} lost instances ({first}, …) went down with an aggregator: they are not in the \
+                 verdict",
+                forgotten.len()
+            )
         });
-        let lost: Vec<(u32, u64)> = lost.collect();
-        let (first, _) = lost.first()?;
-        let samples: u64 = lost.iter().map(|(_, emitted)| emitted).sum();
-        Some(format!(
-            "{samples} samples of {} lost instances ({first}, …) went down with an aggregator: they are not in the \
-             verdict",
-            lost.len()
-        ))
+        let old = old.first().map(|first| {
+            format!(
+                "{} lost instances ({first}, …) went down with an aggregator: they are in the verdict as it had them on \
+                 its disk, up to 10 s older than their end",
+                old.len()
+            )
+        });
+        let notes: Vec<String> = [forgotten, old].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     fn judge_books(&self) -> Outcome {
@@ -179,28 +199,17 @@ impl Rally {
             .collect();
         if !running.is_empty() {
             let message = format!("not finished in time: {}", self.waiting_for(&running));
-            return Some(cause::outcome(Reason::DeadlineExceeded, message));
+            return Some(self.with_missing(Reason::DeadlineExceeded, message));
         }
         let lacks = |id: &&u32| self.roster.get(**id).is_some_and(|r| !r.has_last_ledger);
         let unmeasured: BTreeSet<u32> = unsettled.iter().filter(lacks).copied().collect();
         if !unmeasured.is_empty() {
             let message =
                 format!("the last ledger did not come in time: {}", self.waiting_for(&unmeasured));
-            return Some(cause::outcome(Reason::DeadlineExceeded, message));
+            return Some(self.with_missing(Reason::DeadlineExceeded, message));
         }
         if !unsettled.is_empty() {
-            let count: u64 = unsettled
-                .iter()
-                .filter_map(|id| self.roster.get(*id))
-                .map(super::runner::Runner::unsettled_count)
-                .fold(0, u64::saturating_add);
-            let mut message =
-                format!("{count} samples are not stored, of {}", self.waiting_for(unsettled));
-            let trouble = self.trouble_text();
-            if !trouble.is_empty() {
-                write!(message, "; {trouble}").unwrap_or_default();
-            }
-            return Some(cause::outcome(Reason::OutputFailed, message));
+            return Some(self.not_stored());
         }
         let unread: u64 =
             self.roster.iter().map(|(_, r)| r.report.unparsable_lines).fold(0, u64::saturating_add);
@@ -242,7 +251,7 @@ impl Rally {
         }
     }
 
-    fn trouble_text(&self) -> String {
+    pub(super) fn trouble_text(&self) -> String {
         let mut text = String::new();
         for (at, trouble) in &self.trouble {
             let name = self.config.outputs.get(*at).map_or("", String::as_str);
@@ -336,11 +345,19 @@ impl Rally {
                 OutputStatus {
                     name: name.clone(),
                     emitted: total.emitted,
+                    in_flight: total.emitted.saturating_sub(settled_count(&own)),
+                    duplicates_ignored: self.duplicates_before(name),
                     stored: own.stored,
                     rejected: own.rejected,
                 }
             })
             .collect()
+    }
+
+    /// Duplicates that former aggregators ignored.
+    fn duplicates_before(&self, output: &str) -> u64 {
+        let before = self.former.iter().flat_map(|former| &former.outputs);
+        before.filter(|own| own.name == output).map(|own| own.duplicates_ignored).sum()
     }
 
     fn ended_unix_ms(&self) -> Option<i64> {

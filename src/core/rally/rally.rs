@@ -165,16 +165,20 @@ impl Rally {
                 self.teardown_answered(session, &answer, now_ms);
             }
             Input::Ledgered { session, is_last } => self.ledgered(session, is_last),
+            Input::Remembered { instance_id, is_whole } => {
+                self.roster.update(instance_id, |runner| runner.remembered = Some(is_whole));
+            }
             Input::Crossed(text) => self.crossed_early(text),
             Input::Judged(judgement) => self.judged(judgement, now_ms),
             Input::SummaryAnswered(session) => self.summary_answered(session, now_ms),
             Input::BundleSent(session, part) => self.bundle_sent(session, &part),
             Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),
             Input::Closed(session) => self.closed(session, now_ms),
-            Input::Acked { instance_id, incarnation, outputs } => {
+            Input::Held { instance_id, samples } => self.roster.hold(instance_id, samples),
+            Input::Acked { instance_id, incarnation, samples, outputs } => {
                 self.roster.update(instance_id, |runner| {
                     if runner.incarnation.as_deref() == Some(incarnation.as_str()) {
-                        runner.tally.add(&outputs);
+                        runner.settle(samples, &outputs);
                     }
                 });
             }

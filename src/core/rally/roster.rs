@@ -98,6 +98,13 @@ impl Roster {
         self.refresh(id);
     }
 
+    /// A frame of an instance is held in this process. No count of all depends on it.
+    pub fn hold(&mut self, id: u32, samples: u64) {
+        if let Some(runner) = self.runners.get_mut(&id) {
+            runner.held = runner.held.saturating_add(samples);
+        }
+    }
+
     /// From now on every instance counts as a part of the load, known or not.
     pub fn set_started(&mut self) {
         self.has_started = true;

@@ -62,7 +62,8 @@ impl Account {
     }
 }
 
-fn settled_count(own: &OutputAccount) -> u64 {
+/// Samples stored or refused.
+pub fn settled_count(own: &OutputAccount) -> u64 {
     own.rejected.values().fold(own.stored, |sum, count| sum.saturating_add(*count))
 }
 
@@ -87,8 +88,14 @@ pub struct Runner {
     pub loss: Option<Loss>,
     /// What this process knows to be settled of its samples: its own count when it first came, and every frame since.
     pub tally: Account,
+    /// Samples of its frames that this process holds.
+    pub held: u64,
+    /// Samples of its frames that are settled, as far as this process knows: acknowledgements reach it later.
+    pub settled: u64,
     /// What a former aggregator knew of it when it was lost.
     pub inherited: Option<LostAccount>,
+    /// Its ledger is there from a former aggregator; true when it is all that came of it until then.
+    pub remembered: Option<bool>,
 }
 
 impl Runner {
@@ -120,10 +127,18 @@ impl Runner {
         self.report.emitted.saturating_sub(self.report.acked).saturating_sub(self.report.dropped)
     }
 
+    /// A frame that was held is settled.
+    pub fn settle(&mut self, samples: u64, outputs: &[OutputCounts]) {
+        self.held = self.held.saturating_sub(samples);
+        self.settled = self.settled.saturating_add(samples);
+        self.tally.add(outputs);
+    }
+
     /// Takes a report in. A phase never goes back.
     pub fn take(&mut self, report: Report) {
         let phase = AgentPhase::try_from(report.phase).unwrap_or(AgentPhase::Unspecified);
         self.phase = Some(self.phase.map_or(phase, |before| before.max(phase)));
+        self.settled = self.settled.max(report.acked);
         self.report = report;
     }
 

@@ -61,6 +61,7 @@ impl Rally {
             runner.session = Some(session);
             runner.back_by_ms = None;
             if is_new {
+                (runner.held, runner.settled) = (0, report.acked);
                 runner.tally = Account::default();
                 runner.tally.add(&report.outputs);
             }

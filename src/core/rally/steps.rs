@@ -72,7 +72,7 @@ impl Rally {
             Step::Running if !self.is_stopping => {
                 let what = self.waiting_for(self.roster.unended());
                 let message = format!("the load did not end in its time: {what}");
-                self.blame(cause::outcome(Reason::DeadlineExceeded, message));
+                self.blame(self.with_missing(Reason::DeadlineExceeded, message));
             }
             Step::Running => self.after_load(now_ms),
             Step::Teardown(asked) => {

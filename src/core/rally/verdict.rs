@@ -110,6 +110,16 @@ impl Rally {
         Some((id, self.roster.get(id)?.born_unix_ns))
     }
 
+    /// Whether the outcome stands: nothing that is measured can change it.
+    pub const fn has_outcome(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Whether an instance has a session.
+    pub fn is_connected(&self, instance_id: u32) -> bool {
+        self.roster.get(instance_id).is_some_and(|runner| runner.session.is_some())
+    }
+
     /// Whether the answer of this session's `handleSummary()` is waited for.
     pub fn wants_summary_of(&self, session: SessionId) -> bool {
         let from = self.roster.of_session(session);

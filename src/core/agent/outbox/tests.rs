@@ -34,10 +34,14 @@ const NOW: Now = Now { ms: 0, unix_ns: 0, drained: true };
 
 impl Desk {
     fn new() -> Self {
+        Self::of(1, 1)
+    }
+
+    fn of(instance_id: u32, instances: u32) -> Self {
         let config = Config {
             run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
-            instances: 1,
-            instance_id: 1,
+            instances,
+            instance_id,
             incarnation: "i".to_owned(),
             born_unix_ns: 1,
             user: UserArgs::default(),
@@ -56,11 +60,30 @@ impl Desk {
     }
 
     fn up() -> Self {
-        let mut desk = Self::new();
+        Self::new().welcomed()
+    }
+
+    fn welcomed(mut self) -> Self {
+        let desk = &mut self;
         desk.outbox.dialled();
         assert_eq!(desk.sent(0), ["hello"]);
         desk.outbox.welcomed();
-        desk
+        self
+    }
+
+    /// One more value of a trend.
+    fn measure(&mut self) {
+        for line in [
+            r#"{"type":"Metric","data":{"name":"t","type":"trend","contains":"default","thresholds":[],"submetrics":null},"metric":"t"}"#,
+            r#"{"metric":"t","type":"Point","data":{"time":"2026-11-22T07:28:28Z","value":1,"tags":null}}"#,
+        ] {
+            match decode(line.as_bytes()) {
+                Ok(Line::Point(point)) => self.ledger.add(&point),
+                Ok(Line::Metric(metric)) => self.ledger.define(&metric),
+                other => panic!("{other:?}"),
+            }
+        }
+        self.account.measured = self.ledger.samples();
     }
 
     fn add(&mut self, seq: u64) {
@@ -78,6 +101,11 @@ impl Desk {
             now_ms,
         ) {
             sent.push(match message {
+                Message::Ledger(ledger)
+                    if ledger.sinks.iter().any(|sink| sink.sketch.is_some()) =>
+                {
+                    "large ledger".to_owned()
+                }
                 Message::Hello(_) => "hello".to_owned(),
                 Message::Report(_) => "report".to_owned(),
                 Message::Frame(frame) => format!("frame {}", frame.seq),
@@ -181,20 +209,33 @@ fn a_window_of_frames_waits_for_acknowledgements() {
 fn a_ledger_comes_once_a_second_while_there_is_something_new() {
     let mut desk = Desk::up();
     assert_eq!(desk.sent(0), ["report"]);
-    let measure = |desk: &mut Desk| {
-        let line = br#"{"metric":"m","type":"Point","data":{"time":"2026-11-22T07:28:28Z","value":1,"tags":null}}"#;
-        let Ok(Line::Point(point)) = decode(line) else { panic!("a sample") };
-        desk.ledger.add(&point);
-        desk.account.measured = desk.ledger.samples();
-    };
-    measure(&mut desk);
-    assert_eq!(desk.sent(1), ["ledger"]);
-    measure(&mut desk);
+    desk.measure();
+    assert_eq!(desk.sent(1), ["large ledger"]);
+    desk.measure();
     assert!(desk.sent(500).is_empty());
     assert_eq!(desk.sent(1000), ["report", "ledger"]);
     assert_eq!(desk.sent(2000), ["report"], "nothing was measured");
     desk.outbox.dialled();
     assert_eq!(desk.sent(2001), ["hello"]);
     desk.outbox.welcomed();
-    assert_eq!(desk.sent(2002), ["report", "ledger"], "a new session knows nothing");
+    assert_eq!(desk.sent(2002), ["report", "large ledger"], "a new session knows nothing");
+}
+
+#[test]
+fn large_ledgers_of_all_instances_are_spread_over_their_period() {
+    let large_at = |instance_id| {
+        let mut desk = Desk::of(instance_id, 4).welcomed();
+        let mut at = Vec::new();
+        for now_s in 0..25 {
+            desk.measure();
+            if desk.sent(now_s * 1000).contains(&"large ledger".to_owned()) {
+                at.push(now_s);
+            }
+        }
+        at
+    };
+    assert_eq!(large_at(1), [0, 10, 20]);
+    assert_eq!(large_at(2), [3, 13, 23], "the first ledger after 2.5 s");
+    assert_eq!(large_at(3), [5, 15]);
+    assert_eq!(large_at(4), [8, 18]);
 }

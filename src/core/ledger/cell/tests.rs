@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::ledger::{
-    expression::Operator,
-    tests::dice::{Dice, percentile},
+use crate::core::{
+    ledger::{expression::Operator, tests::plain::percentile},
+    tests::dice::Dice,
 };
 
 const OPERATORS: [Operator; 6] = [
@@ -34,7 +34,7 @@ fn share(dice: &mut Dice) -> f64 {
     let percent = match dice.below(4) {
         0 => dice.pick(&[0.0, 100.0, 99.99, 50.0]),
         1 => dice.pick(&[90.0, 95.0, 99.0, 99.9, 99.999_999_999_999]),
-        2 => count_f64(dice.next() % 101),
+        2 => count_f64(dice.roll() % 101),
         _ => dice.unit() * 100.0,
     };
     percent / 100.0

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::core::ledger::tests::dice::{Dice, percentile};
+use crate::core::{ledger::tests::plain::percentile, tests::dice::Dice};
 
 /// The stated bound: a class spans 1/512 of its lower end, and its middle is half of that off.
 const ERROR: f64 = 1.0 / 1024.0;
@@ -32,7 +32,7 @@ fn value() -> impl Strategy<Value = f64> {
 fn the_middle_of_a_class_is_within_the_stated_bound() {
     let mut dice = Dice(1);
     for _ in 0..100_000 {
-        let value = f64::from_bits(dice.next());
+        let value = f64::from_bits(dice.roll());
         if value.is_normal() {
             let shown = middle(class(value));
             assert!(
@@ -76,7 +76,7 @@ fn a_thousand_latencies_take_little() {
 fn a_sketch_of_too_many_classes_is_made_coarser() {
     let mut dice = Dice(3);
     let values: Vec<_> =
-        (0..20_000).map(|_| f64::from_bits(dice.next())).filter(|v| v.is_finite()).collect();
+        (0..20_000).map(|_| f64::from_bits(dice.roll())).filter(|v| v.is_finite()).collect();
     let fine = sketch(&values);
     for bytes_max in [fine.encode(usize::MAX).len() - 1, 10_000, 100, 10] {
         let bytes = fine.encode(bytes_max);

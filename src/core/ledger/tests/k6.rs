@@ -8,7 +8,6 @@ use std::{
 
 use serde_json::{Value, value::RawValue};
 
-use super::dice::Dice;
 use crate::core::{
     ledger::{
         codec::Detail,
@@ -19,6 +18,7 @@ use crate::core::{
         view::{Group, Metric, Values, View},
     },
     samples::decode::{Line, decode},
+    tests::dice::Dice,
 };
 
 const SCRIPT: &str = r#"

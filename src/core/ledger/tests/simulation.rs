@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::{
-    dice::{Dice, percentile},
+    plain::percentile,
     samples::{definition, point},
 };
 use crate::{
-    core::ledger::{
-        codec::Detail,
-        expression::{Aggregation, Expression},
-        ledger::Ledger,
-        merged::Merged,
-        threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
-        verdict::Evaluated,
-        view::{Kind, Values},
+    core::{
+        ledger::{
+            codec::Detail,
+            expression::{Aggregation, Expression},
+            ledger::Ledger,
+            merged::Merged,
+            threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
+            verdict::Evaluated,
+            view::{Kind, Values},
+        },
+        tests::dice::Dice,
     },
     wire::session,
 };
@@ -194,7 +197,7 @@ fn run(seed: u64, instances: usize, rounds: i64) {
     for round in 1..=rounds {
         for (at, sim) in sims.iter_mut().enumerate() {
             for _ in 0..dice.below(5) {
-                let time_ns = round * 1_000 + i64::try_from(dice.below(500)).unwrap();
+                let time_ns = round * 1_000 + dice.ms(500);
                 let sample = sample(&mut dice, time_ns);
                 let (metric, kind) = METRICS[sample.0];
                 if dice.below(3) == 0 {

@@ -2,12 +2,12 @@
 
 use prost::Message;
 
-use super::{
-    dice::Dice,
-    samples::{definition, point, rules},
-};
+use super::samples::{definition, point, rules};
 use crate::{
-    core::ledger::{codec::Detail, ledger::Ledger, merged::Merged, view::Kind},
+    core::{
+        ledger::{codec::Detail, ledger::Ledger, merged::Merged, view::Kind},
+        tests::dice::Dice,
+    },
     wire::session,
 };
 
@@ -76,7 +76,7 @@ fn changed_messages_are_read_without_panic() {
             for _ in 0..dice.below(4) {
                 let at = dice.below(bytes.len());
                 match dice.below(4) {
-                    0 => bytes[at] = u8::try_from(dice.next() & 0xff).unwrap(),
+                    0 => bytes[at] = u8::try_from(dice.roll() & 0xff).unwrap(),
                     1 => bytes[at] ^= 1 << dice.below(8),
                     2 => bytes.truncate(at.max(1)),
                     _ => bytes.splice(at..at, [0xff; 9]).for_each(drop),
@@ -96,7 +96,7 @@ fn random_bytes_are_read_without_panic() {
     let mut dice = Dice(13);
     for _ in 0..20_000 {
         let bytes: Vec<_> =
-            (0..dice.below(60)).map(|_| u8::try_from(dice.next() & 0xff).unwrap()).collect();
+            (0..dice.below(60)).map(|_| u8::try_from(dice.roll() & 0xff).unwrap()).collect();
         let Ok(message) = session::Ledger::decode(bytes.as_slice()) else { continue };
         let mut merged = Merged::default();
         if merged.take(1, 1, message).is_ok() {

@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
-            ResourceRequirements,
+            Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, PodSpec,
+            PodTemplateSpec, Probe, ResourceRequirements, Volume,
         },
     },
     apimachinery::pkg::{
@@ -37,6 +37,10 @@ const USER: i64 = 65_532;
 const RETRIES: i32 = 6;
 /// Time from SIGTERM to SIGKILL, in seconds: writes under way are finished or given up well within it.
 const GRACE_SECONDS: i64 = 30;
+
+/// Where the aggregator keeps what its next process must know.
+const KEEP_DIR: &str = "/weir-keep";
+const KEEP_VOLUME: &str = "weir-keep";
 
 /// The aggregator Job of a run, of Weir's own `image`.
 pub fn job(test: &ValidTest, run: &RunSeen, image: &str) -> Child {
@@ -79,7 +83,7 @@ fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str) -> PodSpec {
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         security_context: Some(security(USER)),
         containers: vec![container(test, run, image)],
-        volumes: Some(vec![secret_volume(&run.name, &[CERT_KEY, PRIVATE_KEY, TOKEN_KEY])]),
+        volumes: Some(vec![secret_volume(&run.name, &[CERT_KEY, PRIVATE_KEY, TOKEN_KEY]), keep()]),
         ..PodSpec::default()
     }
 }
@@ -104,6 +108,7 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
     args.extend(file("--tls-cert", CERT_KEY));
     args.extend(file("--tls-key", PRIVATE_KEY));
     args.extend(file("--token-file", TOKEN_KEY));
+    args.extend(["--keep-dir".to_owned(), KEEP_DIR.to_owned()]);
     Container {
         name: labels::AGGREGATOR_CONTAINER.to_owned(),
         image: Some(image.to_owned()),
@@ -112,9 +117,24 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
         ports: Some(vec![port("session", SESSION_PORT), port("http", HTTP_PORT)]),
         liveness_probe: Some(probe()),
         resources: Some(aggregator.resources.clone().unwrap_or_else(requests)),
-        volume_mounts: Some(vec![mount(SECRET_VOLUME, SECRET_DIR, true)]),
+        volume_mounts: Some(vec![
+            mount(SECRET_VOLUME, SECRET_DIR, true),
+            mount(KEEP_VOLUME, KEEP_DIR, false),
+        ]),
         security_context: Some(container_security(true)),
         ..Container::default()
+    }
+}
+
+/// What is in it outlives the container, but not the pod. Twice what is ever kept: a file is replaced by another.
+fn keep() -> Volume {
+    Volume {
+        name: KEEP_VOLUME.to_owned(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity("2Gi".to_owned())),
+            ..EmptyDirVolumeSource::default()
+        }),
+        ..Volume::default()
     }
 }
 

@@ -66,7 +66,7 @@ fn a_config_map_that_comes_within_the_grace_starts_the_run() {
     world.settle();
     world.pass_until_due();
     world.seen.source = SourceSeen::Found;
-    assert_eq!(world.plan().apply.len(), 7);
+    assert_eq!(world.plan().apply.len(), 8);
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_frame_is_acknowledged_when_every_output_is_done_with_it() {
 #[test]
 fn a_frame_that_comes_again_is_not_written_again() {
     let mut pipeline = Pipeline::new(vec![lane("a")]);
-    assert_eq!(pipeline.accept(key(1, 1), &frame(1, 100), 0), Accepted::Held);
+    assert_eq!(pipeline.accept(key(1, 1), &frame(1, 100), 0), Accepted::Held(100));
     assert_eq!(pipeline.accept(key(1, 1), &frame(1, 100), 0), Accepted::HeldBefore);
     let write = pipeline.poll_write(0).unwrap();
     assert!(pipeline.poll_write(5000).is_none());
@@ -111,6 +111,7 @@ fn a_frame_that_comes_again_is_not_written_again() {
     let again = acks(&mut pipeline);
     assert_eq!(first[0].outputs, again[0].outputs);
     assert!(again[0].again && !first[0].again);
+    assert_eq!(pipeline.repeated(), 200);
 }
 
 #[test]
@@ -191,6 +192,60 @@ fn a_throttled_output_keeps_being_offered_load() {
 }
 
 #[test]
+fn an_output_that_only_fails_is_left_alone_but_never_forgotten_and_gets_all_once_it_is_back() {
+    let lane = LaneConfig { writes_max: 64, ..lane("a") };
+    let mut pipeline = Pipeline::new(vec![lane]);
+    pipeline.accept(key(1, 1), &frame(1, 100_000), 0);
+    let (mut now_ms, mut calls, mut last_ms, mut longest_ms) = (0, 0u64, 0, 0);
+    let mut in_second_minute = 0;
+    while now_ms < 120_000 {
+        while let Some(write) = pipeline.poll_write(now_ms) {
+            calls += 1;
+            in_second_minute += u64::from(now_ms >= 60_000);
+            longest_ms = longest_ms.max(now_ms - last_ms);
+            last_ms = now_ms;
+            let failed = Written::Failed(Failure::Connection, "refused".to_owned());
+            pipeline.finish(0, write.batch.id, failed, now_ms, calls.wrapping_mul(7919));
+        }
+        now_ms = pipeline.poll_timeout().unwrap().max(now_ms + 1);
+    }
+    let counts = pipeline.lanes()[0].counts();
+    assert!(counts.held_back > 200, "{counts:?}");
+    assert!(in_second_minute < 120, "{in_second_minute} calls to an output that fails");
+    assert!(longest_ms < 10_000, "it was not looked after for {longest_ms} ms");
+    while !pipeline.is_empty() {
+        while let Some(write) = pipeline.poll_write(now_ms) {
+            pipeline.finish(0, write.batch.id, Written::Stored, now_ms, 0);
+        }
+        match pipeline.poll_timeout() {
+            Some(due_ms) => now_ms = due_ms.max(now_ms),
+            None => break,
+        }
+    }
+    assert_eq!(pipeline.lanes()[0].counts().stored, 100_000);
+    assert!(pipeline.is_empty() && now_ms < 130_000, "{now_ms}");
+}
+
+#[test]
+fn an_output_that_is_given_up_has_nothing_left_that_was_held_back() {
+    let mut pipeline = Pipeline::new(vec![LaneConfig { writes_max: 1, ..lane("a") }]);
+    pipeline.accept(key(1, 1), &frame(1, 1000), 0);
+    let mut now_ms = 0;
+    while pipeline.lanes()[0].counts().held_back == 0 {
+        if let Some(write) = pipeline.poll_write(now_ms) {
+            let failed = Written::Failed(Failure::Server, "500".to_owned());
+            pipeline.finish(0, write.batch.id, failed, now_ms, u64::MAX);
+        }
+        now_ms += 10;
+        assert!(now_ms < 60_000, "nothing is held back");
+    }
+    pipeline.give_up(0);
+    assert!(pipeline.is_empty());
+    assert_eq!(pipeline.lanes()[0].open_count(), 0);
+    assert_eq!(acks(&mut pipeline)[0].outputs[0].rejected["OutputFailed"], 1000);
+}
+
+#[test]
 fn a_conflict_with_our_own_earlier_try_is_no_loss() {
     let mut pipeline = Pipeline::new(vec![lane("a")]);
     pipeline.accept(key(1, 1), &frame(1, 100), 0);
@@ -202,6 +257,7 @@ fn a_conflict_with_our_own_earlier_try_is_no_loss() {
     pipeline.finish(0, write.batch.id, conflict, 0, 0);
     let acked = pipeline.poll_ack().unwrap();
     assert_eq!((acked.outputs[0].stored, acked.outputs[0].rejected.len()), (99, 1));
+    assert_eq!(pipeline.lanes()[0].counts().repeated, 1);
 }
 
 proptest! {

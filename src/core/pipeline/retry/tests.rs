@@ -10,3 +10,21 @@ fn pauses_grow_to_their_limit_and_stay_short_while_throttled() {
     assert!((4900..=5000).contains(&longest(Failure::Connection, 99)));
     assert_eq!(delay_ms(Failure::Server, 3, 0), 0);
 }
+
+#[test]
+fn answers_earn_what_failures_cost_and_the_floor_is_never_taken_away() {
+    let mut budget = Budget::new(2);
+    let taken: Vec<_> = std::iter::from_fn(|| budget.take()).collect();
+    let tokens = taken.iter().filter(|leave| **leave == Leave::Token).count();
+    assert_eq!((tokens, taken.len() - tokens), (2 * BURST_PER_WRITE, 2));
+    assert_eq!(budget.take(), None);
+    budget.answered(false);
+    assert_eq!([budget.take(), budget.take()], [Some(Leave::Token), None]);
+    budget.answered(true);
+    assert_eq!([budget.take(), budget.take()], [Some(Leave::Token), Some(Leave::Floor)]);
+    let mut budget = Budget::new(1);
+    for _ in 0..100 {
+        budget.answered(true);
+    }
+    assert_eq!(budget, Budget::new(1), "nothing is saved up beyond the burst");
+}

@@ -298,7 +298,8 @@ fn a_tolerated_loss_lets_the_run_pass_and_its_samples_are_accounted_for() {
     field.report(2, report(AgentPhase::Running, 100, 0));
     let outputs =
         vec![OutputCounts { name: "timestream".to_owned(), stored: 60, ..OutputCounts::default() }];
-    field.tell(Input::Acked { instance_id: 2, incarnation: "a".to_owned(), outputs });
+    let incarnation = "a".to_owned();
+    field.tell(Input::Acked { instance_id: 2, incarnation, samples: 60, outputs });
     field.tell(Input::Gone(2, "Evicted".to_owned()));
     field.tell(Input::Closed(SessionId(2)));
     for session in [1, 3, 4] {
@@ -388,11 +389,32 @@ fn exit_codes_that_follow_from_our_own_stop_are_no_failure() {
 fn books_that_do_not_close_name_how_many_are_missing_and_whose() {
     let mut field = Field::running(2, RunnerLoss::default());
     field.report(1, report(AgentPhase::Finished, 10, 10));
-    field.report(2, report(AgentPhase::Finished, 30, 10));
+    let framed = Report { framed: 30, ..report(AgentPhase::Finished, 30, 10) };
+    field.report(2, framed);
+    field.tell(Input::Held { instance_id: 2, samples: 7 });
     field.tell(Input::OutputTrouble(0, "connection refused".to_owned()));
     field.wait_until(30_000);
-    let expected = "20 samples are not stored, of 1 of 2 instances: 2 (finished); \
+    let expected = "20 samples are not stored, of 1 of 2 instances: 2 (finished): \
+                    7 in the aggregator's memory (instance 2: 7), 13 in the agent's spool (instance 2: 13); \
                     output timestream: connection refused";
+    assert_eq!(field.outcome(), (Reason::OutputFailed, expected.to_owned()));
+    let output = &field.rally.result().outputs[0];
+    assert_eq!((output.emitted, output.stored, output.in_flight), (40, 20, 20));
+}
+
+#[test]
+fn an_instance_that_does_not_end_because_outputs_take_nothing_is_their_failure() {
+    let mut field = Field::running(1, RunnerLoss::default());
+    field.report(1, report(AgentPhase::Ended, 0, 0));
+    let ended = Report { framed: 25, ..report(AgentPhase::Ended, 30, 10) };
+    field.report(1, ended);
+    field.wait_until(29_000);
+    field.tell(Input::OutputTrouble(0, "no answer".to_owned()));
+    field.wait_until(31_000);
+    let expected = "not finished in time: 1 of 1 instances: 1 (ended); 20 samples are not stored: \
+                    15 in the agent's spool (instance 1: 15), \
+                    5 read from k6 but in no frame yet (instance 1: 5), \
+                    more may be in k6's pipe (instance 1); output timestream: no answer";
     assert_eq!(field.outcome(), (Reason::OutputFailed, expected.to_owned()));
 }
 

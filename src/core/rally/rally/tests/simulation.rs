@@ -21,6 +21,7 @@ use crate::{
             view::{Contains, Kind},
         },
         samples::decode::{Definition, Pairs, Point},
+        tests::dice::Dice,
         verdict::{Surroundings, Verdict},
     },
     wire::{
@@ -35,31 +36,6 @@ use crate::{
 const OUTPUT: &str = "timestream";
 /// No run may take longer: the sum of all its deadlines and of the aggregator's absences.
 const END_MS: i64 = 900_000;
-
-/// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.roll() % limit.max(1)
-    }
-
-    fn ms(&mut self, limit: u64) -> i64 {
-        i64::try_from(self.below(limit)).unwrap()
-    }
-
-    fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
 
 /// What may go wrong, in percent of the chances it gets.
 #[derive(Clone, Copy, Debug)]
@@ -615,6 +591,7 @@ impl World {
                 let Some((id, incarnation)) = source else { return };
                 self.in_flight += 1;
                 self.tell(Input::InFlight(true));
+                self.tell(Input::Held { instance_id: id, samples: seq % 7 + 1 });
                 let delay = 5 + self.dice.ms(400);
                 self.later(delay, Event::Stored(id, incarnation.to_string(), seq));
             }
@@ -632,7 +609,12 @@ impl World {
             stored: seq % 7 + 1,
             rejected: BTreeMap::new(),
         }];
-        self.tell(Input::Acked { instance_id: id, incarnation: incarnation.to_owned(), outputs });
+        self.tell(Input::Acked {
+            instance_id: id,
+            incarnation: incarnation.to_owned(),
+            samples: seq % 7 + 1,
+            outputs,
+        });
         let idle = self.in_flight == 0;
         self.tell(Input::InFlight(!idle));
         let session = self.rally.as_ref().and_then(|rally| rally.session_of(id, incarnation));

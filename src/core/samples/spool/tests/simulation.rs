@@ -8,12 +8,18 @@ use std::{
 
 use crate::{
     api::v1alpha1::OnFull,
-    core::samples::{
-        frame::Closed,
-        spool::{
-            At, Limits, Loss, Spool,
-            job::{Done, Job},
-            record::{FORMAT, SegmentHeader, record_bytes},
+    core::{
+        samples::{
+            frame::Closed,
+            spool::{
+                At, Limits, Loss, Spool,
+                job::Job,
+                record::{FORMAT, SegmentHeader, record_bytes},
+            },
+        },
+        tests::{
+            dice::Dice,
+            disk::{Disk, Faults},
         },
     },
     wire::session::{Ack, Frame, OutputCounts},
@@ -22,124 +28,6 @@ use crate::{
 /// Lives, and what happens in each before it is brought to its end.
 const LIVES: u64 = 400;
 const STEPS: u64 = 2500;
-
-/// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.roll() % limit.max(1) as u64).unwrap()
-    }
-
-    fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-}
-
-/// What goes wrong in a life, each in percent of the occasions.
-#[derive(Clone, Copy, Debug, Default)]
-struct Faults {
-    write: usize,
-    read: usize,
-    remove: usize,
-    /// In ten thousand steps.
-    rot: usize,
-    capacity: usize,
-}
-
-#[derive(Default)]
-struct Disk {
-    files: BTreeMap<u64, Vec<u8>>,
-    faults: Faults,
-    reads_failed: u32,
-}
-
-impl Disk {
-    fn used(&self) -> usize {
-        self.files.values().map(Vec::len).sum()
-    }
-
-    fn act(&mut self, job: &Job, dice: &mut Dice) -> Done {
-        let error = |text: &str| Done::Did(Err(text.to_owned()));
-        match job {
-            Job::Write { segment, offset, header, .. } => {
-                assert_eq!(header.is_some(), !self.files.contains_key(segment), "{job:?}");
-                let bytes = job.bytes();
-                let room = self.faults.capacity.saturating_sub(self.used());
-                let file = self.files.entry(*segment).or_default();
-                // Rot may have made the file shorter, but nothing is ever written over.
-                assert!(file.len() as u64 <= *offset);
-                file.resize(usize::try_from(*offset).unwrap(), 0);
-                if bytes.len() > room {
-                    file.extend(&bytes[..room]);
-                    return error("No space left on device");
-                }
-                if !dice.percent(self.faults.write) {
-                    file.extend(bytes);
-                    return Done::Did(Ok(()));
-                }
-                let torn = dice.below(bytes.len() + 1);
-                file.extend(&bytes[..torn]);
-                if dice.percent(50) {
-                    // A sync that fails leaves anything.
-                    for byte in bytes.get(torn..).unwrap_or_default() {
-                        file.push(byte.wrapping_add(1));
-                    }
-                }
-                error("Input/output error")
-            }
-            Job::Read { segment, offset, bytes, .. } => {
-                // Without rot, three failures in a row would be a loss that nothing explains.
-                if self.reads_failed < 2 && dice.percent(self.faults.read) {
-                    self.reads_failed += 1;
-                    return Done::Read(Err("Input/output error".to_owned()));
-                }
-                self.reads_failed = 0;
-                let file = &self.files[segment];
-                let from = usize::try_from(*offset).unwrap().min(file.len());
-                let to = usize::try_from(offset + bytes).unwrap().min(file.len());
-                Done::read(job, &file[from..to])
-            }
-            Job::Cut { segment, bytes } => {
-                if dice.percent(self.faults.remove) {
-                    return error("Input/output error");
-                }
-                if let Some(file) = self.files.get_mut(segment) {
-                    file.truncate(usize::try_from(*bytes).unwrap());
-                }
-                Done::Did(Ok(()))
-            }
-            Job::Remove { segment } => {
-                if dice.percent(self.faults.remove) {
-                    return error("Input/output error");
-                }
-                self.files.remove(segment);
-                Done::Did(Ok(()))
-            }
-        }
-    }
-
-    fn rot(&mut self, dice: &mut Dice) {
-        let at = dice.below(self.files.len());
-        let Some(file) = self.files.values_mut().nth(at).filter(|file| !file.is_empty()) else {
-            return;
-        };
-        let at = dice.below(file.len());
-        if dice.percent(80) {
-            file[at] ^= 1 << dice.below(8);
-        } else {
-            file.truncate(at);
-        }
-    }
-}
 
 struct Life {
     limits: Limits,
@@ -176,12 +64,12 @@ impl Life {
             on_full,
             segment_bytes: 500 + dice.roll() % 3_000,
             group_bytes: 100 + dice.roll() % 1_000,
-            linger_ms: i64::try_from(dice.below(200)).unwrap(),
+            linger_ms: dice.ms(200),
             queue_bytes: 4_000 + dice.below(20_000),
             window: 1 + dice.below(8),
             window_bytes: 1_000 + dice.below(10_000),
             read_bytes: 50 + dice.roll() % 1_000,
-            retry_ms: i64::try_from(dice.below(100)).unwrap(),
+            retry_ms: dice.ms(100),
         };
         let kind = seed % 4;
         let faults = Faults {
@@ -194,7 +82,7 @@ impl Life {
         Self {
             limits,
             spool: Spool::new(limits, SegmentHeader { format: FORMAT, ..SegmentHeader::default() }),
-            disk: Disk { faults, ..Disk::default() },
+            disk: Disk::new(faults),
             dice,
             now_ms: 0,
             job: None,
@@ -225,7 +113,7 @@ impl Life {
                     self.spool.rewind();
                     self.last_sent = 0;
                 }
-                71..80 => self.now_ms += i64::try_from(self.dice.below(60)).unwrap(),
+                71..80 => self.now_ms += self.dice.ms(60),
                 _ if self.dice.percent(takes) => self.acknowledge(),
                 _ => self.send(),
             }
@@ -241,19 +129,19 @@ impl Life {
 
     fn push(&mut self) {
         let seq = self.pushed.len() as u64 + 1;
-        let samples = 1 + self.dice.below(40);
-        let text = "x".repeat(if self.dice.percent(5) { self.dice.below(2_000) } else { 20 });
-        let value = (0..samples).map(|_| f64::from(u32::try_from(self.dice.below(1000)).unwrap()));
+        let samples = 1 + self.dice.below(40_u64);
+        let text = "x".repeat(if self.dice.percent(5) { self.dice.below(2_000_usize) } else { 20 });
+        let value = (0..samples).map(|_| f64::from(self.dice.below(1000_u32)));
         let frame = Frame { seq, strings: vec![text], value: value.collect(), ..Frame::default() };
         self.pushed.insert(seq, frame.clone());
-        self.framed_samples += samples as u64;
+        self.framed_samples += samples;
         let closed = Closed::new(frame);
         self.record_max = self.record_max.max(record_bytes(closed.encoded_bytes));
         let before = self.spool.totals().dropped;
         let loss = self.spool.push(closed, self.now_ms);
         let dropped = self.spool.totals().dropped - before;
         if dropped > 0 {
-            assert_eq!(dropped, samples as u64, "a frame is taken or dropped as a whole");
+            assert_eq!(dropped, samples, "a frame is taken or dropped as a whole");
             self.refused.insert(seq);
             self.refused_samples += dropped;
         }
