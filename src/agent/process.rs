@@ -29,6 +29,7 @@ use crate::{
             machine::Machine,
             outbox::Outbox,
         },
+        dimensions::Kept,
         k6::{
             args::{self, UserArgs},
             environment::Environment,
@@ -98,7 +99,8 @@ impl Agent {
         };
         let shared = Arc::new(Shared::new(Spool::new(settings.spool, header), began));
         let (inputs, happened) = mpsc::channel(INPUTS);
-        let builder = FrameBuilder::new(settings.instance_id, Limits::default());
+        let kept = settings.dimensions.iter().map(|spec| Kept::of(spec.as_ref()));
+        let builder = FrameBuilder::keeping(settings.instance_id, Limits::default(), kept);
         let ship = settings.ship_samples;
         let intake =
             Intake::open(&settings.work_dir, builder, ship, shared.clone(), inputs.clone())?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
-    api::v1alpha1::Threshold,
+    api::v1alpha1::{Dimensions, Threshold},
     core::{plan::RunRef, samples::spool::Limits},
 };
 
@@ -32,6 +32,8 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Whether an output wants samples.
     pub ship_samples: bool,
+    /// Which dimensions the rows of each output have; empty: all of each.
+    pub dimensions: Vec<Option<Dimensions>>,
     /// How many frames may wait for their acknowledgement, and where.
     pub spool: Limits,
     /// Time without a session after which the agent gives up.

@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use crate::{
     agent::{self, Exit, Settings, reaper},
-    api::v1alpha1::{OnFull, Threshold},
+    api::v1alpha1::{Dimensions, OnFull, Threshold},
     core::{plan::RunRef, samples::spool::Limits},
     io::{
         dns,
@@ -58,6 +58,9 @@ pub(super) struct Args {
     /// Ship samples: an output wants them
     #[arg(long)]
     ship_samples: bool,
+    /// Which dimensions the rows of each output have: a list of spec.outputs[].timestream.dimensions as JSON
+    #[arg(long, value_name = "JSON", value_parser = parse_dimensions)]
+    dimensions: Option<OutputDimensions>,
     /// Disk space for samples that no output has taken yet
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     spool_mib: u32,
@@ -91,6 +94,13 @@ fn parse_on_full(text: &str) -> Result<OnFull, String> {
 type Thresholds = BTreeMap<String, Vec<Threshold>>;
 
 fn parse_thresholds(text: &str) -> Result<Thresholds, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+/// `spec.outputs[].timestream.dimensions`.
+type OutputDimensions = Vec<Option<Dimensions>>;
+
+fn parse_dimensions(text: &str) -> Result<OutputDimensions, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
@@ -146,6 +156,7 @@ impl Args {
             args: self.passed,
             env: BTreeMap::new(),
             ship_samples: self.ship_samples,
+            dimensions: self.dimensions.unwrap_or_default(),
             spool: Limits::new(u64::from(self.spool_mib) << 20, self.spool_on_full),
             orphan_ms: i64::from(self.orphan_seconds) * 1000,
             grace_ms: i64::from(self.grace_seconds) * 1000,

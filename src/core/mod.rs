@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod bundle;
+pub mod dimensions;
 pub mod error;
 pub mod k6;
 pub mod lease;

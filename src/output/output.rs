@@ -7,7 +7,10 @@ use futures::future::BoxFuture;
 use super::timestream::client::TimestreamOutput;
 use crate::{
     api::v1alpha1,
-    core::pipeline::{batch::Batch, lane::LaneConfig, retry::Written},
+    core::{
+        dimensions::Kept,
+        pipeline::{batch::Batch, lane::LaneConfig, retry::Written},
+    },
 };
 
 /// Whether an output can be written to.
@@ -56,6 +59,7 @@ pub fn open(outputs: &[v1alpha1::Output]) -> Vec<OpenOutput> {
                 name: output.display_name().to_owned(),
                 writes_max: usize::try_from(timestream.max_concurrent_writes).unwrap_or(1).max(1),
                 linger_ms: timestream.linger_milliseconds.into(),
+                kept: Kept::of(timestream.dimensions.as_ref()),
             },
             output: Arc::new(TimestreamOutput::new(timestream.clone())),
         })

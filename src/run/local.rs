@@ -23,6 +23,7 @@ use crate::{
         settings::{Control, Settings},
     },
     core::{
+        dimensions,
         lifecycle::valid,
         plan::{RunPlan, RunRef},
         samples::spool::Limits,
@@ -110,6 +111,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
             args: quiet(&local.test.k6.args),
             env: local.env.clone(),
             ship_samples: !plan.outputs.is_empty(),
+            dimensions: dimensions::of_outputs(&plan.outputs),
             spool,
             orphan_ms: ORPHAN_MS,
             grace_ms: GRACE_MS,

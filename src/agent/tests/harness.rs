@@ -90,6 +90,7 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
         args: vec!["--no-usage-report".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::new(),
         ship_samples: true,
+        dimensions: Vec::new(),
         spool: Limits::new(64 << 20, OnFull::Fail),
         orphan_ms: 60_000,
         grace_ms: 20_000,

@@ -13,6 +13,7 @@ use crate::{
     aggregator::keeper,
     api::v1alpha1::{LossPolicy, Output as ApiOutput, Reason, RunnerLoss, Timestream},
     core::{
+        dimensions::Kept,
         pipeline::{batch::Batch, lane::LaneConfig, row::Refusal, row::value_text},
         plan::{RunPlan, RunRef},
     },
@@ -123,7 +124,8 @@ fn plan() -> RunPlan {
 }
 
 fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Settings {
-    let lane = LaneConfig { name: "timestream".to_owned(), writes_max: 8, linger_ms: 50 };
+    let lane =
+        LaneConfig { name: "timestream".to_owned(), writes_max: 8, linger_ms: 50, kept: Kept::All };
     Settings {
         plan: plan.clone(),
         outputs: vec![OpenOutput { lane, output: store.clone() }],

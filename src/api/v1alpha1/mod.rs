@@ -14,7 +14,7 @@ pub use load_test::{
     RunnerLoss, SpoolSpec, TestSpec, Threshold,
 };
 pub use load_test_run::{LoadTestRun, LoadTestRunSpec, LoadTestRunStatus};
-pub use output::{Output, Timestream, TimestreamCreate, TimestreamMode};
+pub use output::{Dimensions, Output, Timestream, TimestreamCreate, TimestreamMode};
 pub use progress::Progress;
 pub use script::{ConfigMapScript, FileScript, Script, VolumeClaimScript};
 pub use status::{LostRunner, OutputStatus, RunnersStatus, ThresholdStatus};

@@ -1,5 +1,6 @@
 //! Where samples are written.
 
+use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,7 @@ impl Output {
 /// Amazon Timestream for LiveAnalytics. Credentials come from the default AWS chain of the aggregator pod
 /// (IRSA, EKS Pod Identity, environment); the identity needs `timestream:WriteRecords` and
 /// `timestream:DescribeEndpoints`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timestream {
     /// AWS region. Defaults to the region of the AWS chain (`AWS_REGION`, profile).
@@ -41,6 +42,11 @@ pub struct Timestream {
     /// What a row is. `Samples`: one row for each sample, as xk6-output-timestream writes it.
     #[serde(default)]
     pub mode: TimestreamMode,
+    /// Which tags become dimensions. Left out: all of them. What is left out of the rows costs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!(has(self.include) && has(self.exclude))").message("dimensions: set include or exclude, not both"))]
+    #[x_kube(validation = Rule::new("!has(self.exclude) || self.exclude.all(name, !(name in ['instance_id', 'testid']))").message("dimensions.exclude: instance_id and testid tell the rows of instances and runs apart and stay"))]
+    pub dimensions: Option<Dimensions>,
     /// Endpoint of one's own (a VPC endpoint, a stand-in). Endpoint discovery is off when it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^https?://"))]
@@ -56,6 +62,23 @@ pub struct Timestream {
     #[serde(default = "default_linger")]
     #[schemars(range(min = 10, max = 60_000))]
     pub linger_milliseconds: u32,
+}
+
+/// Which tags and metadata of a sample become dimensions of its row, by their names as k6 has them. `instance_id` and
+/// `testid` always do. At most one of the fields may be set.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub struct Dimensions {
+    /// Only these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 256)))]
+    pub include: Option<Vec<String>>,
+    /// All but these, such as `url`, `vu`, `iter`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128), inner(length(min = 1, max = 256)))]
+    pub exclude: Option<Vec<String>>,
 }
 
 /// Retention of a table that Weir creates.

@@ -35,6 +35,8 @@ pub struct Batch {
     pub id: BatchId,
     /// Dimensions that every record has with the same value; they are sent once and left out of the records.
     pub common: Vec<(Arc<str>, Arc<str>)>,
+    /// The measure, where every record has the same; it is sent once as well.
+    pub measure: Option<Arc<str>>,
     /// The records.
     pub records: Vec<Record>,
 }
@@ -42,7 +44,8 @@ pub struct Batch {
 impl Batch {
     /// A batch of `records` with what they share.
     pub fn new(id: BatchId, records: Vec<Record>) -> Self {
-        Self { id, common: common_dimensions(&records), records }
+        let common = common_dimensions(&records);
+        Self { id, common, measure: common_measure(&records), records }
     }
 
     /// Dimensions of `record` that are not common to the batch.
@@ -52,6 +55,11 @@ impl Batch {
     ) -> impl Iterator<Item = &'a (Arc<str>, Arc<str>)> {
         record.row.dimensions.iter().filter(|pair| self.common.binary_search(pair).is_err())
     }
+}
+
+fn common_measure(records: &[Record]) -> Option<Arc<str>> {
+    let first = &records.first()?.row.measure;
+    records.iter().all(|record| record.row.measure == *first).then(|| first.clone())
 }
 
 fn common_dimensions(records: &[Record]) -> Vec<(Arc<str>, Arc<str>)> {

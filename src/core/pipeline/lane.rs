@@ -10,12 +10,13 @@ use std::{
 };
 
 use super::{
-    batch::{BATCH_RECORDS_MAX, Batch, BatchId, FrameId, Record},
-    frame::Sample,
+    batch::{Batch, BatchId, FrameId, Record},
+    queue::{Queue, Waiting},
     retries::{Attempt, Retries},
     retry::{Failure, Written},
     row::{Refusal, Row},
 };
+use crate::core::dimensions::Kept;
 
 /// Batches that may wait to be tried again, for each write that may be under way.
 const WAITING_PER_WRITE: usize = 4;
@@ -29,6 +30,8 @@ pub struct LaneConfig {
     pub writes_max: usize,
     /// Longest wait of a sample for its batch to fill, in milliseconds.
     pub linger_ms: i64,
+    /// Which dimensions its rows have.
+    pub kept: Kept,
 }
 
 /// Account of one output within this process.
@@ -54,31 +57,6 @@ pub struct LaneCounts {
     pub shortened: u64,
 }
 
-/// A frame's samples as this output writes them.
-#[derive(Clone, Debug)]
-pub(super) struct Rows {
-    pub(super) rows: Vec<Result<Arc<Row>, Refusal>>,
-}
-
-impl Rows {
-    /// The row that carries `sample`, or why none does.
-    pub(super) fn row(&self, sample: &Sample) -> Result<&Arc<Row>, Refusal> {
-        let at = usize::try_from(sample.series).ok().and_then(|at| self.rows.get(at));
-        match at {
-            None => Err(Refusal::Malformed),
-            Some(Err(refusal)) => Err(*refusal),
-            Some(Ok(_)) if !sample.value.is_finite() => Err(Refusal::NotFinite),
-            Some(Ok(_)) if sample.time_ns < 0 => Err(Refusal::InvalidTime),
-            Some(Ok(row)) => Ok(row),
-        }
-    }
-}
-
-/// Where a lane finds the samples of a frame that is queued.
-pub(super) trait Frames {
-    fn samples(&self, frame: FrameId) -> Option<(&[Sample], &Rows)>;
-}
-
 /// Records of one frame that are settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settled {
@@ -86,19 +64,11 @@ pub(super) struct Settled {
     pub(super) how: Result<(), Refusal>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Cursor {
-    frame: FrameId,
-    next: usize,
-    arrived_ms: i64,
-}
-
 /// One output's queue and writes.
 #[derive(Debug)]
 pub struct Lane {
     config: LaneConfig,
-    queue: VecDeque<Cursor>,
-    queued: usize,
+    queue: Queue,
     next_batch: u64,
     under_way: BTreeMap<BatchId, Attempt>,
     halves: VecDeque<Attempt>,
@@ -113,8 +83,7 @@ impl Lane {
         Self {
             retries: Retries::new(config.writes_max),
             config,
-            queue: VecDeque::new(),
-            queued: 0,
+            queue: Queue::default(),
             next_batch: 0,
             under_way: BTreeMap::new(),
             halves: VecDeque::new(),
@@ -129,6 +98,11 @@ impl Lane {
         &self.config.name
     }
 
+    /// Which dimensions its rows have.
+    pub fn kept(&self) -> &Kept {
+        &self.config.kept
+    }
+
     /// Account within this process.
     pub fn counts(&self) -> LaneCounts {
         self.counts
@@ -137,7 +111,7 @@ impl Lane {
     /// Records that are queued, under way, or waiting for another try.
     pub fn open_count(&self) -> usize {
         let held = self.under_way.values().chain(&self.halves).chain(self.retries.iter());
-        self.queued + held.map(|attempt| attempt.batch.records.len()).sum::<usize>()
+        self.queue.len() + held.map(|attempt| attempt.batch.records.len()).sum::<usize>()
     }
 
     /// Writes under way.
@@ -154,11 +128,21 @@ impl Lane {
         self.failed
     }
 
-    pub(super) fn push(&mut self, frame: FrameId, records: usize, shortened: u64, now_ms: i64) {
-        self.counts.shortened += shortened;
-        if records > 0 {
-            self.queue.push_back(Cursor { frame, next: 0, arrived_ms: now_ms });
-            self.queued += records;
+    /// Queues what a frame holds, by row. Frames come in the order of their numbers.
+    pub(super) fn push(
+        &mut self,
+        frame: FrameId,
+        samples: Vec<(Arc<Row>, Vec<Waiting>)>,
+        now_ms: i64,
+    ) {
+        if !samples.is_empty() {
+            self.queue.arrive(frame, now_ms);
+        }
+        for (row, waiting) in samples {
+            if row.shortened {
+                self.counts.shortened += u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+            }
+            self.queue.push(&row, &waiting);
         }
     }
 
@@ -167,12 +151,7 @@ impl Lane {
     }
 
     /// The next write to begin, if one may.
-    pub(super) fn next(
-        &mut self,
-        frames: &impl Frames,
-        now_ms: i64,
-        hurry: bool,
-    ) -> Option<Arc<Batch>> {
+    pub(super) fn next(&mut self, now_ms: i64, hurry: bool) -> Option<Arc<Batch>> {
         if self.under_way.len() >= self.config.writes_max {
             return None;
         }
@@ -180,7 +159,7 @@ impl Lane {
             .halves
             .pop_front()
             .or_else(|| self.retries.pop_due(now_ms))
-            .or_else(|| self.cut(frames, now_ms, hurry))?;
+            .or_else(|| self.cut(now_ms, hurry))?;
         let batch = attempt.batch.clone();
         self.under_way.insert(batch.id, attempt);
         self.counts.writes += 1;
@@ -193,8 +172,8 @@ impl Lane {
             return None;
         }
         let due = self.retries.due_ms();
-        let linger = match self.queue.front() {
-            Some(first) if self.may_cut() => Some(first.arrived_ms + self.config.linger_ms),
+        let linger = match self.queue.oldest_ms() {
+            Some(arrived_ms) if self.may_cut() => Some(arrived_ms + self.config.linger_ms),
             Some(_) | None => None,
         };
         due.into_iter().chain(linger).min()
@@ -258,69 +237,37 @@ impl Lane {
     }
 
     /// Gives up: everything that is not under way is refused. Writes under way still count as they end.
-    pub(super) fn give_up(&mut self, frames: &impl Frames) -> Vec<Settled> {
+    pub(super) fn give_up(&mut self) -> Vec<Settled> {
         self.failed = true;
         let held = self.retries.take_all().into_iter().chain(std::mem::take(&mut self.halves));
         let mut settled = Vec::new();
         for attempt in held.collect::<Vec<_>>() {
             settled.extend(self.settle(&attempt.batch, |_| Err(Refusal::OutputFailed)));
         }
-        while let Some(records) = self.take(frames) {
-            self.counts.rejected += u64::try_from(records.len()).unwrap_or(u64::MAX);
-            settled.extend(
-                records
-                    .iter()
-                    .map(|record| Settled { frame: record.frame, how: Err(Refusal::OutputFailed) }),
-            );
-        }
+        let queued = self.queue.take_all();
+        self.counts.rejected += u64::try_from(queued.len()).unwrap_or(u64::MAX);
+        let refused =
+            |record: Record| Settled { frame: record.frame, how: Err(Refusal::OutputFailed) };
+        settled.extend(queued.into_iter().map(refused));
         settled
     }
 
     fn may_cut(&self) -> bool {
         let waiting = self.retries.len() + self.halves.len();
-        self.queued > 0 && waiting < self.config.writes_max * WAITING_PER_WRITE
+        self.queue.len() > 0 && waiting < self.config.writes_max * WAITING_PER_WRITE
     }
 
-    fn cut(&mut self, frames: &impl Frames, now_ms: i64, hurry: bool) -> Option<Attempt> {
-        let first = self.queue.front()?;
-        let is_due = hurry || first.arrived_ms + self.config.linger_ms <= now_ms;
-        if !self.may_cut() || !(is_due || self.queued >= BATCH_RECORDS_MAX) {
+    fn cut(&mut self, now_ms: i64, hurry: bool) -> Option<Attempt> {
+        if !self.may_cut() {
             return None;
         }
-        let records = self.take(frames)?;
+        let records = self.queue.cut(now_ms, self.config.linger_ms, hurry)?;
         Some(Attempt::new(self.batch(records), false))
     }
 
     fn batch(&mut self, records: Vec<Record>) -> Arc<Batch> {
         self.next_batch += 1;
         Arc::new(Batch::new(BatchId(self.next_batch), records))
-    }
-
-    /// Takes the records of one batch off the queue.
-    fn take(&mut self, frames: &impl Frames) -> Option<Vec<Record>> {
-        let mut records = Vec::with_capacity(BATCH_RECORDS_MAX.min(self.queued));
-        while records.len() < BATCH_RECORDS_MAX {
-            let Some(cursor) = self.queue.front_mut() else { break };
-            let (samples, rows) = frames.samples(cursor.frame).unwrap_or((&[], EMPTY));
-            match samples.get(cursor.next) {
-                None => {
-                    self.queue.pop_front();
-                }
-                Some(sample) => {
-                    cursor.next += 1;
-                    if let Ok(row) = rows.row(sample) {
-                        records.push(Record {
-                            row: row.clone(),
-                            value: sample.value,
-                            time_ns: sample.time_ns,
-                            frame: cursor.frame,
-                        });
-                    }
-                }
-            }
-        }
-        self.queued = self.queued.saturating_sub(records.len());
-        (!records.is_empty()).then_some(records)
     }
 
     fn bisect(&mut self, attempt: &Attempt) {
@@ -349,5 +296,3 @@ impl Lane {
         settled
     }
 }
-
-const EMPTY: &Rows = &Rows { rows: Vec::new() };

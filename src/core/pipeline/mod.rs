@@ -9,6 +9,7 @@ pub mod frame;
 pub mod lane;
 #[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
 pub mod pipeline;
+mod queue;
 pub mod retry;
 pub mod row;
 

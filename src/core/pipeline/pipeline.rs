@@ -8,9 +8,10 @@ use std::{
 use super::{
     batch::{Batch, BatchId, FrameId},
     frame::{Opened, Sample, open},
-    lane::{Frames, Lane, LaneConfig, Rows, Settled},
+    lane::{Lane, LaneConfig, Settled},
+    queue::Waiting,
     retry::Written,
-    row::{Refusal, samples_row},
+    row::{Refusal, Row, samples_row},
 };
 use crate::wire::session::{Frame, OutputCounts};
 
@@ -63,7 +64,6 @@ pub struct Write {
 
 #[derive(Debug)]
 struct Share {
-    rows: Rows,
     open: u64,
     stored: u64,
     rejected: BTreeMap<Refusal, u64>,
@@ -73,20 +73,7 @@ struct Share {
 struct Held {
     key: FrameKey,
     sample_count: u64,
-    samples: Vec<Sample>,
     shares: Vec<Share>,
-}
-
-struct LaneView<'a> {
-    frames: &'a BTreeMap<FrameId, Held>,
-    lane: usize,
-}
-
-impl Frames for LaneView<'_> {
-    fn samples(&self, frame: FrameId) -> Option<(&[Sample], &Rows)> {
-        let held = self.frames.get(&frame)?;
-        Some((&held.samples, &held.shares.get(self.lane)?.rows))
-    }
 }
 
 /// All frames between their arrival and their acknowledgement.
@@ -160,16 +147,16 @@ impl Pipeline {
             u64::try_from(opened.samples.len()).unwrap_or(u64::MAX) + opened.malformed_count;
         let shares = self.lanes.iter_mut().map(|lane| share(lane, id, &opened, now_ms)).collect();
         self.held.insert(key.clone(), id);
-        self.frames.insert(id, Held { key, sample_count, samples: opened.samples, shares });
+        self.frames.insert(id, Held { key, sample_count, shares });
         self.complete(id);
         Accepted::Held(sample_count)
     }
 
     /// The next write to begin, if one may.
     pub fn poll_write(&mut self, now_ms: i64) -> Option<Write> {
-        let (frames, hurry) = (&self.frames, self.hurry);
+        let hurry = self.hurry;
         self.lanes.iter_mut().enumerate().find_map(|(at, lane)| {
-            let batch = lane.next(&LaneView { frames, lane: at }, now_ms, hurry)?;
+            let batch = lane.next(now_ms, hurry)?;
             Some(Write { lane: at, batch })
         })
     }
@@ -198,7 +185,7 @@ impl Pipeline {
     /// Refuses all that one output has not stored yet, and all that comes.
     pub fn give_up(&mut self, lane: usize) {
         let Some(at) = self.lanes.get_mut(lane) else { return };
-        let settled = at.give_up(&LaneView { frames: &self.frames, lane });
+        let settled = at.give_up();
         self.settle(lane, settled);
     }
 
@@ -272,29 +259,54 @@ impl Pipeline {
     }
 }
 
+/// A row with the samples of one frame that it carries.
+type InRow = (Arc<Row>, Vec<Waiting>);
+
 /// Maps the frame for one output and queues what can be written; the rest is refused at once.
 fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
-    let rows = Rows { rows: opened.series.iter().map(|s| samples_row(s).map(Arc::new)).collect() };
     let mut rejected: BTreeMap<Refusal, u64> = BTreeMap::new();
     if opened.malformed_count > 0 {
         rejected.insert(Refusal::Malformed, opened.malformed_count);
     }
-    let (mut open, mut shortened) = (0, 0);
+    let kept = lane.kept().clone();
+    let mut rows: Vec<Result<InRow, Refusal>> = opened
+        .series
+        .iter()
+        .map(|series| samples_row(series, &kept).map(|row| (Arc::new(row), Vec::new())))
+        .collect();
+    let mut open = 0;
     for sample in &opened.samples {
-        match rows.row(sample) {
+        match waiting_in(&mut rows, sample) {
             Ok(_) if lane.is_failed() => {
                 *rejected.entry(Refusal::OutputFailed).or_default() += 1;
             }
-            Ok(row) => {
+            Ok(waiting) => {
                 open += 1;
-                shortened += u64::from(row.shortened);
+                let Sample { time_ns, value, .. } = *sample;
+                waiting.push(Waiting { frame: id, time_ns, value });
             }
             Err(refusal) => *rejected.entry(refusal).or_default() += 1,
         }
     }
     lane.count_refused(rejected.values().sum());
-    lane.push(id, open, shortened, now_ms);
-    Share { rows, open: u64::try_from(open).unwrap_or(u64::MAX), stored: 0, rejected }
+    let written = rows.into_iter().flatten().filter(|(_, waiting)| !waiting.is_empty());
+    lane.push(id, written.collect(), now_ms);
+    Share { open, stored: 0, rejected }
+}
+
+/// Where `sample` waits with those of its row, or why it cannot be written.
+fn waiting_in<'a>(
+    rows: &'a mut [Result<InRow, Refusal>],
+    sample: &Sample,
+) -> Result<&'a mut Vec<Waiting>, Refusal> {
+    let at = usize::try_from(sample.series).ok().and_then(|at| rows.get_mut(at));
+    match at {
+        None => Err(Refusal::Malformed),
+        Some(Err(refusal)) => Err(*refusal),
+        Some(Ok(_)) if !sample.value.is_finite() => Err(Refusal::NotFinite),
+        Some(Ok(_)) if sample.time_ns < 0 => Err(Refusal::InvalidTime),
+        Some(Ok((_, waiting))) => Ok(waiting),
+    }
 }
 
 #[cfg(test)]

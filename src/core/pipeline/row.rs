@@ -1,7 +1,8 @@
 //! What a sample becomes: a single-measure row, named so that Timestream takes it.
 //!
 //! The rule for names and values that Timestream cannot take, in full:
-//! - A tag with an empty value is no dimension. A series without the tag `instance_id` gets the runner's.
+//! - A tag with an empty value is no dimension, nor is one that the output leaves out. A series without the tag
+//!   `instance_id` gets the runner's.
 //! - A dimension name that Timestream reserves (`time`, `measure_value…`, `measure_name…`, `ts_…`) is prefixed: `k6_time`.
 //! - A dimension name that holds `:`, or is longer than 60 bytes with or without that prefix, becomes `k6_`, as much of
 //!   the name as fits (`:` as `_`), `_` and eight hex digits of the name's hash. The hash also goes to a prefixed name
@@ -14,6 +15,8 @@
 //!   that is not finite, a time before 1970.
 
 use std::{collections::BTreeSet, sync::Arc};
+
+use crate::core::dimensions::Kept;
 
 /// Longest name of a dimension in bytes.
 pub const DIMENSION_NAME_BYTES_MAX: usize = 60;
@@ -87,28 +90,29 @@ pub struct Series {
 /// A series as rows carry it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
+    /// Names and values, sorted by name. First, so that in the order of rows those come together that share most.
+    pub dimensions: Vec<(Arc<str>, Arc<str>)>,
     /// Name of the measure.
     pub measure: Arc<str>,
-    /// Names and values, sorted by name.
-    pub dimensions: Vec<(Arc<str>, Arc<str>)>,
     /// Whether a value had to be cut.
     pub shortened: bool,
 }
 
-/// Maps a series to the row that carries it, or tells why none can.
+/// Maps a series to the row that carries it, with the dimensions that are `kept`, or tells why none can.
 ///
 /// # Errors
 /// When no rule makes the series fit.
-pub fn samples_row(series: &Series) -> Result<Row, Refusal> {
-    if series.dimensions.len() > DIMENSIONS_MAX {
+pub fn samples_row(series: &Series, kept: &Kept) -> Result<Row, Refusal> {
+    let wanted = kept.of_series(&series.dimensions);
+    if wanted.len() > DIMENSIONS_MAX {
         return Err(Refusal::TooManyDimensions);
     }
     let measure = measure_name(&series.metric);
-    let mut dimensions = dimensions(series);
+    let mut dimensions = columns(wanted);
     dimensions.sort();
     let fixed = measure.len() + TIME_VALUE_BYTES;
     let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
-    Ok(Row { measure, dimensions, shortened })
+    Ok(Row { dimensions, measure, shortened })
 }
 
 /// The shortest text that reads back as the same number. Very large and very small numbers are written with an exponent.
@@ -129,20 +133,21 @@ fn measure_name(metric: &Arc<str>) -> Arc<str> {
     format!("{kept}_{}", short_hash(metric)).into()
 }
 
-fn dimensions(series: &Series) -> Vec<(Arc<str>, Arc<str>)> {
-    if series.dimensions.iter().all(|(name, _)| is_plain(name)) {
-        return series.dimensions.clone();
+/// The dimensions under the names that their columns have.
+fn columns(dimensions: Vec<(Arc<str>, Arc<str>)>) -> Vec<(Arc<str>, Arc<str>)> {
+    if dimensions.iter().all(|(name, _)| is_plain(name)) {
+        return dimensions;
     }
     let mut taken: BTreeSet<Arc<str>> =
-        series.dimensions.iter().map(|(name, _)| name.clone()).filter(|n| is_plain(n)).collect();
-    let mut renamed = Vec::with_capacity(series.dimensions.len());
-    for (name, value) in &series.dimensions {
-        let mut column = dimension_name(name);
-        if !is_plain(name) && !taken.insert(column.clone()) {
-            column = hashed_name(name);
+        dimensions.iter().map(|(name, _)| name.clone()).filter(|n| is_plain(n)).collect();
+    let mut renamed = Vec::with_capacity(dimensions.len());
+    for (name, value) in dimensions {
+        let mut column = dimension_name(&name);
+        if !is_plain(&name) && !taken.insert(column.clone()) {
+            column = hashed_name(&name);
             taken.insert(column.clone());
         }
-        renamed.push((column, value.clone()));
+        renamed.push((column, value));
     }
     renamed
 }

@@ -9,9 +9,12 @@ use super::{
     nudge::Nudge,
     series::{self, Canon},
 };
-use crate::wire::{
-    MESSAGE_BYTES_MAX,
-    session::{Frame, Series},
+use crate::{
+    core::dimensions::Kept,
+    wire::{
+        MESSAGE_BYTES_MAX,
+        session::{Frame, Series},
+    },
 };
 
 /// When a frame is closed.
@@ -83,11 +86,16 @@ const STRING_MEMORY: usize = 24;
 const FRAME_MEMORY: usize = 320;
 
 impl FrameBuilder {
-    /// For the samples of one k6 instance.
+    /// For the samples of one k6 instance, for outputs whose rows have all dimensions.
     pub fn new(instance_id: u32, limits: Limits) -> Self {
+        Self::keeping(instance_id, limits, [])
+    }
+
+    /// The same for outputs whose rows have the dimensions `kept`. What none of them keeps does not travel.
+    pub fn keeping(instance_id: u32, limits: Limits, kept: impl IntoIterator<Item = Kept>) -> Self {
         Self {
             limits,
-            canon: Canon::new(instance_id),
+            canon: Canon::new(instance_id, kept),
             nudge: Nudge::default(),
             last_seq: 0,
             open: Open::default(),
@@ -100,7 +108,7 @@ impl FrameBuilder {
             self.open.since_ms = now_ms;
         }
         let series = self.canon.series(point);
-        let time_ns = self.nudge.place(series::hash(series.key), point.time_ns);
+        let time_ns = self.nudge.place(series.rows, point.time_ns);
         self.open.push(&series, time_ns, point.value);
         if self.open.is_full(&self.limits) { self.close() } else { None }
     }

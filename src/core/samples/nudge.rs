@@ -1,5 +1,6 @@
 //! Identity. A row of Timestream is known by its series and its time: of two samples that share both, one would be
-//! lost. The later of them is moved by a nanosecond.
+//! lost. The later of them is moved by a nanosecond. The series is that of the row: outputs that leave out different
+//! dimensions know one sample by different series, and its time must be free in each.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +17,11 @@ pub struct Nudge {
 }
 
 impl Nudge {
-    /// The time at which a sample of `series` is written: its own, or the next free nanosecond after it.
-    pub fn place(&mut self, series: u64, time_ns: i64) -> i64 {
+    /// The time at which a sample is written that is of each of these `series`: its own, or the next nanosecond after it
+    /// that is free in all of them.
+    pub fn place(&mut self, series: &[u64], time_ns: i64) -> i64 {
         let mut at = time_ns;
-        while self.young.contains(&(series, at)) || self.old.contains(&(series, at)) {
+        while series.iter().any(|series| self.is_taken(*series, at)) {
             at = at.saturating_add(1);
             if at == i64::MAX {
                 break;
@@ -31,8 +33,12 @@ impl Nudge {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert((series, at));
+        self.young.extend(series.iter().map(|series| (*series, at)));
         at
+    }
+
+    fn is_taken(&self, series: u64, time_ns: i64) -> bool {
+        self.young.contains(&(series, time_ns)) || self.old.contains(&(series, time_ns))
     }
 
     /// Samples that were moved.
@@ -50,10 +56,18 @@ mod tests {
     #[test]
     fn the_later_of_two_equal_samples_moves_by_a_nanosecond() {
         let mut nudge = Nudge::default();
-        assert_eq!([nudge.place(1, 5), nudge.place(1, 5), nudge.place(1, 5)], [5, 6, 7]);
-        assert_eq!(nudge.place(2, 5), 5, "another series is another row");
-        assert_eq!(nudge.place(1, 6), 8, "a place once taken stays taken");
+        assert_eq!([nudge.place(&[1], 5), nudge.place(&[1], 5), nudge.place(&[1], 5)], [5, 6, 7]);
+        assert_eq!(nudge.place(&[2], 5), 5, "another series is another row");
+        assert_eq!(nudge.place(&[1], 6), 8, "a place once taken stays taken");
         assert_eq!(nudge.nudged(), 3);
+    }
+
+    #[test]
+    fn a_sample_of_two_series_finds_a_time_that_is_free_in_both() {
+        let mut nudge = Nudge::default();
+        assert_eq!([nudge.place(&[1], 5), nudge.place(&[2], 6)], [5, 6]);
+        assert_eq!(nudge.place(&[1, 2], 5), 7);
+        assert_eq!([nudge.place(&[1], 7), nudge.place(&[2], 7)], [8, 8]);
     }
 
     #[test]
@@ -62,11 +76,11 @@ mod tests {
         let generation = i64::try_from(GENERATION).unwrap();
         let all = 3 * generation;
         for time_ns in 0..all {
-            assert_eq!(nudge.place(1, time_ns), time_ns);
+            assert_eq!(nudge.place(&[1], time_ns), time_ns);
         }
         assert!(nudge.young.len() + nudge.old.len() <= 2 * GENERATION);
         let last = all - generation;
-        assert_eq!(nudge.place(1, last), all, "the whole last generation is remembered");
+        assert_eq!(nudge.place(&[1], last), all, "the whole last generation is remembered");
     }
 
     proptest! {
@@ -77,7 +91,7 @@ mod tests {
             let mut nudge = Nudge::default();
             let mut seen = BTreeSet::new();
             for (series, time_ns) in samples {
-                let at = nudge.place(series, time_ns);
+                let at = nudge.place(&[series], time_ns);
                 prop_assert!(at >= time_ns);
                 prop_assert!(seen.insert((series, at)), "{series} at {at} twice");
             }

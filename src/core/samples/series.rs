@@ -1,13 +1,17 @@
 //! The series of a sample: its metric and its dimensions, in one order, however k6 wrote them.
 
 use super::decode::Point;
-use crate::core::k6::tags::INSTANCE_ID;
+use crate::core::{dimensions::Kept, k6::tags::INSTANCE_ID};
 
 /// Brings samples into their canonical series. Keeps its buffers from one sample to the next.
 #[derive(Debug)]
 pub struct Canon {
     instance_id: String,
+    /// Which dimensions the rows have, of each output that differs in them; never empty.
+    kept: Vec<Kept>,
     key: Vec<u8>,
+    row_key: Vec<u8>,
+    rows: Vec<u64>,
 }
 
 /// A sample's series: borrowed from the sample and from the [`Canon`].
@@ -19,33 +23,65 @@ pub struct Series<'a> {
     pub dimensions: Vec<(&'a str, &'a str)>,
     /// Equal for two samples exactly if they are of one series.
     pub key: &'a [u8],
+    /// A number for the series of each row that the sample becomes, each once. The same in every process; two series may
+    /// share one.
+    pub rows: &'a [u64],
 }
 
 impl Canon {
-    /// For the samples of one k6 instance.
-    pub fn new(instance_id: u32) -> Self {
-        Self { instance_id: instance_id.to_string(), key: Vec::new() }
+    /// For the samples of one k6 instance, for outputs whose rows have these dimensions. None: all.
+    pub fn new(instance_id: u32, kept: impl IntoIterator<Item = Kept>) -> Self {
+        let mut kept: Vec<Kept> = kept.into_iter().collect();
+        kept.sort();
+        kept.dedup();
+        if kept.is_empty() {
+            kept.push(Kept::All);
+        }
+        Self {
+            instance_id: instance_id.to_string(),
+            kept,
+            key: Vec::new(),
+            row_key: Vec::new(),
+            rows: Vec::new(),
+        }
     }
 
-    /// The series of a sample: all its tags and metadata that are not empty, and `instance_id`, which no tag of the
-    /// script's can change. Where a tag and a metadatum share a name, the tag stays.
+    /// The series of a sample: all its tags and metadata that are not empty and that an output keeps, and `instance_id`,
+    /// which no tag of the script's can change. Where a tag and a metadatum share a name, the tag stays.
     pub fn series<'a>(&'a mut self, point: &'a Point<'_>) -> Series<'a> {
         let tags = point.tags.0.iter().chain(&point.metadata.0);
         let mut dimensions = tags
             .map(|(name, value)| (name.as_ref(), value.as_ref()))
             .filter(|(name, value)| !name.is_empty() && !value.is_empty() && *name != INSTANCE_ID)
+            .filter(|(name, _)| self.kept.iter().any(|kept| kept.has(name)))
             .collect::<Vec<_>>();
         dimensions.push((INSTANCE_ID, &self.instance_id));
         // Stable, so that of two equal names the first stays first.
         dimensions.sort_by(|a, b| a.0.cmp(b.0));
         dimensions.dedup_by(|later, first| later.0 == first.0);
-        self.key.clear();
-        put(&mut self.key, &point.metric);
-        for (name, value) in &dimensions {
-            put(&mut self.key, name);
-            put(&mut self.key, value);
+        write_key(&mut self.key, &point.metric, &dimensions);
+        self.rows.clear();
+        if self.kept.len() == 1 {
+            self.rows.push(hash(&self.key));
+        } else {
+            for kept in &self.kept {
+                write_key(&mut self.row_key, &point.metric, &kept.of_series(&dimensions));
+                let row = hash(&self.row_key);
+                if !self.rows.contains(&row) {
+                    self.rows.push(row);
+                }
+            }
         }
-        Series { metric: &point.metric, dimensions, key: &self.key }
+        Series { metric: &point.metric, dimensions, key: &self.key, rows: &self.rows }
+    }
+}
+
+fn write_key(key: &mut Vec<u8>, metric: &str, dimensions: &[(&str, &str)]) {
+    key.clear();
+    put(key, metric);
+    for (name, value) in dimensions {
+        put(key, name);
+        put(key, value);
     }
 }
 
@@ -55,8 +91,7 @@ fn put(key: &mut Vec<u8>, text: &str) {
     key.extend_from_slice(text.as_bytes());
 }
 
-/// A number for a series that is the same in every process. Two series may share one.
-pub fn hash(key: &[u8]) -> u64 {
+fn hash(key: &[u8]) -> u64 {
     // FNV-1a.
     key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -73,7 +108,7 @@ mod tests {
             r#"{{"metric":"m","type":"Point","data":{{"time":"2026-11-22T07:28:28Z","value":1,"tags":{tags},"metadata":{metadata}}}}}"#
         );
         let Line::Point(point) = decode(line.as_bytes()).unwrap() else { panic!("a sample") };
-        let mut canon = Canon::new(2);
+        let mut canon = Canon::new(2, []);
         let series = canon.series(&point);
         let owned = series.dimensions.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
         (owned.collect(), series.key.to_vec())

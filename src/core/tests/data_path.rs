@@ -15,6 +15,7 @@ use super::{
 use crate::{
     api::v1alpha1::OnFull,
     core::{
+        dimensions::Kept,
         pipeline::{
             batch::{BATCH_RECORDS_MAX, Batch},
             lane::LaneConfig,
@@ -242,6 +243,7 @@ impl World {
                 name: format!("output{at}"),
                 writes_max: 1 + dice.below(6_usize),
                 linger_ms: dice.ms(300),
+                kept: Kept::All,
             })
             .collect();
         let tables = lanes.iter().map(|_| Table {

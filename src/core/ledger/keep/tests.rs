@@ -1,12 +1,12 @@
 use super::*;
-use crate::core::ledger::{
-    codec::Detail,
-    ledger::Ledger,
-    tests::{
-        dice::Dice,
-        samples::{definition, point, rules},
+use crate::core::{
+    ledger::{
+        codec::Detail,
+        ledger::Ledger,
+        tests::samples::{definition, point, rules},
+        view::Kind,
     },
-    view::Kind,
+    tests::dice::Dice,
 };
 
 const S: i64 = 1_000_000_000;

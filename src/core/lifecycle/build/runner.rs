@@ -25,7 +25,10 @@ use super::{
 };
 use crate::{
     api::labels,
-    core::lifecycle::{seen::RunSeen, template::INIT_CONTAINER, valid::ValidTest},
+    core::{
+        dimensions,
+        lifecycle::{seen::RunSeen, template::INIT_CONTAINER, valid::ValidTest},
+    },
 };
 
 /// The user of the official k6 image; a `runnerTemplate` for another image may name another.
@@ -211,6 +214,10 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     if !spec.outputs.is_empty() {
         words.push("--ship-samples".to_owned());
         let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+        let dimensions = dimensions::of_outputs(&spec.outputs);
+        if !dimensions.is_empty() {
+            option("--dimensions", serde_json::to_string(&dimensions).unwrap_or_default());
+        }
         option("--spool-mib", spec.spool.size_mib.to_string());
         option("--spool-on-full", spec.spool.on_full.as_str().to_owned());
     }

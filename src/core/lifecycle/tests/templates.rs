@@ -68,6 +68,17 @@ fn the_agents_command_line_carries_the_users_arguments_as_they_are() {
 }
 
 #[test]
+fn the_agents_are_told_which_dimensions_the_outputs_leave_out() {
+    let pod = runner_pod(
+        "{script: {inline: x}, outputs: [{timestream: {databaseName: abc, tableName: def, dimensions: {exclude: [url, vu]}}},
+          {name: b, timestream: {databaseName: abc, tableName: ghi}}]}",
+    );
+    let command = k6(&pod)["command"].as_array().unwrap().clone();
+    let at = command.iter().position(|word| word == "--dimensions").unwrap();
+    assert_eq!(command[at + 1], r#"[{"exclude":["url","vu"]},null]"#);
+}
+
+#[test]
 fn without_outputs_no_samples_are_shipped() {
     let pod = runner_pod("{script: {inline: x}}");
     let command = k6(&pod)["command"].clone();

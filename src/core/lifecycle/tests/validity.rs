@@ -57,6 +57,23 @@ fn names_of_outputs_are_unique_also_when_left_out() {
 }
 
 #[test]
+fn the_dimensions_of_an_output_are_checked() {
+    let with = |dimensions: &str| {
+        format!(
+            "{{script: {{inline: x}}, outputs: [{{timestream: {{databaseName: abc, tableName: def, dimensions: {dimensions}}}}}]}}"
+        )
+    };
+    for good in ["{}", "{include: []}", "{exclude: [url, vu, iter]}", "{include: [instance_id]}"] {
+        check(&with(good), &[]);
+    }
+    let path = "spec.outputs[0].timestream.dimensions";
+    check(&with("{include: [a], exclude: []}"), &[&format!("{path}: set include or exclude")]);
+    check(&with("{exclude: [testid]}"), &[&format!("{path}.exclude: testid tells")]);
+    check(&with("{exclude: [url, url]}"), &[&format!("{path}.exclude: url is given twice")]);
+    check(&with("{include: ['']}"), &[&format!("{path}.include: \"\" must have 1 to")]);
+}
+
+#[test]
 fn flags_that_are_weirs_own_are_refused_by_name() {
     for flag in [
         "--paused",

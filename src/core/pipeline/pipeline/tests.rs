@@ -2,12 +2,16 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    core::pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure},
+    core::{
+        dimensions::Kept,
+        pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure},
+    },
     wire::session::Series,
 };
 
+/// An output that takes whatever waits.
 fn lane(name: &str) -> LaneConfig {
-    LaneConfig { name: name.to_owned(), writes_max: 4, linger_ms: 1000 }
+    LaneConfig { name: name.to_owned(), writes_max: 4, linger_ms: 0, kept: Kept::All }
 }
 
 fn key(instance_id: u32, seq: u64) -> FrameKey {
@@ -39,16 +43,26 @@ fn acks(pipeline: &mut Pipeline) -> Vec<Acked> {
 
 #[test]
 fn a_batch_waits_to_fill_but_not_for_ever() {
-    let mut pipeline = Pipeline::new(vec![lane("a")]);
-    pipeline.accept(key(1, 1), &frame(1, 30), 0);
+    let mut pipeline = Pipeline::new(vec![LaneConfig { linger_ms: 1000, ..lane("a") }]);
+    let of_one_row = |seq, count| Frame { sample_series: vec![0; count], ..frame(seq, count) };
+    pipeline.accept(key(1, 1), &of_one_row(1, 30), 0);
     assert!(pipeline.poll_write(999).is_none());
     assert_eq!(pipeline.poll_timeout(), Some(1000));
     assert_eq!(pipeline.poll_write(1000).unwrap().batch.records.len(), 30);
-    pipeline.accept(key(1, 2), &frame(2, 130), 1000);
+    pipeline.accept(key(1, 2), &of_one_row(2, 130), 1000);
     assert_eq!(pipeline.poll_write(1000).unwrap().batch.records.len(), BATCH_RECORDS_MAX);
     assert!(pipeline.poll_write(1000).is_none());
     pipeline.set_hurry(true);
     assert_eq!(pipeline.poll_write(1000).unwrap().batch.records.len(), 30);
+}
+
+#[test]
+fn rows_that_differ_share_a_batch_where_that_costs_nothing() {
+    let mut pipeline = Pipeline::new(vec![LaneConfig { linger_ms: 1000, ..lane("a") }]);
+    pipeline.accept(key(1, 1), &frame(1, 30), 0);
+    pipeline.accept(key(2, 1), &frame(1, 30), 0);
+    assert_eq!(pipeline.poll_write(1000).unwrap().batch.records.len(), 60);
+    assert_eq!(pipeline.lanes()[0].under_way_count(), 1);
 }
 
 #[test]

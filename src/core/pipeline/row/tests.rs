@@ -1,6 +1,10 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{samples_row as row_of, *};
+
+fn samples_row(series: &Series) -> Result<Row, Refusal> {
+    row_of(series, &Kept::All)
+}
 
 fn series(metric: &str, dimensions: &[(&str, &str)]) -> Series {
     let mut dimensions: Vec<(Arc<str>, Arc<str>)> =
@@ -22,6 +26,16 @@ fn a_series_that_timestream_takes_is_left_as_it_is() {
     let row = samples_row(&series).unwrap();
     assert_eq!(&*row.measure, "http_req_duration");
     assert_eq!(row.dimensions, series.dimensions);
+    assert!(!row.shortened);
+}
+
+#[test]
+fn what_an_output_leaves_out_is_no_dimension_and_counts_for_no_limit() {
+    let long = "x".repeat(3000);
+    let series = series("m", &[("url", &long), ("vu", "1"), ("status", "200"), ("time", "5")]);
+    let kept = Kept::AllBut(["url", "vu"].map(Into::into).into());
+    let row = row_of(&series, &kept).unwrap();
+    assert_eq!(names(&row), ["k6_time", "status"]);
     assert!(!row.shortened);
 }
 

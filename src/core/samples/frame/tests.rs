@@ -108,9 +108,9 @@ proptest! {
         let mut nudge = Nudge::default();
         for (metric, time_ns, bits, tags) in &samples {
             let point = point(metric, *time_ns, f64::from_bits(*bits), tags);
-            let mut canon = Canon::new(7);
+            let mut canon = Canon::new(7, []);
             let series = canon.series(&point);
-            let at = nudge.place(series::hash(series.key), *time_ns);
+            let at = nudge.place(series.rows, *time_ns);
             let mut dimensions = tags.iter().filter(|(_, v)| !v.is_empty()).cloned().collect::<Vec<_>>();
             dimensions.push(("instance_id".to_owned(), "7".to_owned()));
             dimensions.sort();
@@ -127,5 +127,46 @@ proptest! {
             found.extend(expand(&frame));
         }
         prop_assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn no_output_gets_two_samples_of_one_identity_and_a_second_telling_is_the_same(
+        samples in prop::collection::vec(("[mn]", 0_i64..6, tags()), 0..60),
+        left_out in prop::collection::vec(prop::collection::btree_set("[a-c]", 0..3), 1..4),
+        is_inclusive in any::<bool>(),
+        samples_max in 1_usize..20,
+    ) {
+        let kept: Vec<Kept> = left_out
+            .into_iter()
+            .map(|names| names.into_iter().map(Into::into).collect())
+            .map(|names| if is_inclusive { Kept::Only(names) } else { Kept::AllBut(names) })
+            .collect();
+        let told = || {
+            let mut builder = FrameBuilder::keeping(7, limits(samples_max), kept.clone());
+            let mut frames = Vec::new();
+            for (at, (metric, time_ns, tags)) in samples.iter().enumerate() {
+                let value = f64::from(u32::try_from(at).unwrap());
+                frames.extend(builder.push(&point(metric, *time_ns, value, tags), 0));
+            }
+            frames.extend(builder.close());
+            frames
+        };
+        let frames = told();
+        prop_assert_eq!(&frames, &told());
+        let seen: Vec<Seen> = frames.iter().flat_map(|closed| expand(&closed.frame)).collect();
+        prop_assert_eq!(seen.len(), samples.len());
+        for kept in &kept {
+            let mut rows = std::collections::BTreeSet::new();
+            for ((metric, dimensions, time_ns, _), (_, before_ns, tags)) in seen.iter().zip(&samples) {
+                let row = kept.of_series(dimensions);
+                // What a row has is what the sample had, and no output misses what it keeps.
+                let wanted = tags.iter().filter(|(n, v)| !v.is_empty() && kept.has(n)).count();
+                prop_assert_eq!(row.len(), wanted + 1);
+                prop_assert!(time_ns >= before_ns);
+                prop_assert!(rows.insert((metric, row, time_ns)), "two samples at {time_ns}");
+            }
+        }
+        let travels = |name: &str| kept.iter().any(|kept| kept.has(name));
+        prop_assert!(seen.iter().all(|(_, dimensions, ..)| dimensions.iter().all(|(n, _)| travels(n))));
     }
 }

@@ -15,10 +15,13 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::{
     api::v1alpha1,
-    core::pipeline::{
-        lane::LaneConfig,
-        pipeline::{FrameKey, Pipeline},
-        row::Refusal,
+    core::{
+        dimensions::Kept,
+        pipeline::{
+            lane::LaneConfig,
+            pipeline::{FrameKey, Pipeline},
+            row::{Refusal, Row},
+        },
     },
     wire::session::{Frame, Series},
 };
@@ -75,7 +78,7 @@ async fn output(url: &str, create: Option<v1alpha1::TimestreamCreate>) -> Timest
 }
 
 fn batch() -> Arc<Batch> {
-    let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0 };
+    let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0, kept: Kept::All };
     let mut pipeline = Pipeline::new(vec![lane]);
     let frame = Frame {
         seq: 1,
@@ -116,31 +119,44 @@ async fn a_batch_goes_out_as_timestream_wants_it() {
             "TableName": "samples",
             "CommonAttributes": {
                 "Dimensions": [{ "Name": "instance_id", "Value": "3" }],
+                "MeasureName": "http_req_duration",
                 "MeasureValueType": "DOUBLE",
                 "TimeUnit": "NANOSECONDS",
             },
             "Records": [
                 {
                     "Dimensions": [{ "Name": "status", "Value": "200" }],
-                    "MeasureName": "http_req_duration",
                     "MeasureValue": "0.1",
                     "Time": "1700000000123456789",
                 },
                 {
                     "Dimensions": [{ "Name": "status", "Value": "404" }],
-                    "MeasureName": "http_req_duration",
                     "MeasureValue": "2.5",
                     "Time": "1700000000123456790",
                 },
                 {
                     "Dimensions": [{ "Name": "status", "Value": "200" }],
-                    "MeasureName": "http_req_duration",
                     "MeasureValue": "1e-9",
                     "Time": "1700000000123456791",
                 },
             ],
         })
     );
+}
+
+#[tokio::test]
+async fn a_measure_that_not_all_records_have_stands_in_each() {
+    let (output, server) = server(vec![]).await;
+    let mut records = batch().records.clone();
+    let vus = Row { measure: "vus".into(), ..(*records[0].row).clone() };
+    records[0].row = Arc::new(vus);
+    let batch = Batch::new(batch().id, records);
+    assert_eq!(output.write(&batch).await, Written::Stored);
+    let (_, body) = server.lock().unwrap().calls[0].clone();
+    assert_eq!(body["CommonAttributes"].get("MeasureName"), None);
+    let names: Vec<&str> =
+        (0..3).map(|at| body["Records"][at]["MeasureName"].as_str().unwrap()).collect();
+    assert_eq!(names, ["vus", "http_req_duration", "http_req_duration"]);
 }
 
 #[tokio::test]
