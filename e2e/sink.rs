@@ -8,18 +8,16 @@
     reason = "a test says by panicking what went wrong"
 )]
 
+mod server;
+
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    env,
-    io::{Read, Write},
-    net::TcpStream,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
+use server::Server;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir::{
@@ -49,83 +47,13 @@ const FRAMES: u64 = 6;
 const SAMPLES: u32 = 420;
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// A server that ends with the test.
-struct Server {
-    child: Child,
-    port: u16,
-    _files: tempfile::TempDir,
-}
-
-impl Server {
-    fn start(variable: &str, arguments: &[&str]) -> Self {
-        let program = env::var_os(variable).map(PathBuf::from);
-        let Some(program) = program else { panic!("set {variable} to the server's program") };
-        assert!(
-            env::var_os("AWS_SECRET_ACCESS_KEY").is_some(),
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to anything"
-        );
-        let files = tempfile::tempdir().unwrap();
-        let port_file = files.path().join("port");
-        let child = Command::new(program)
-            .args(arguments)
-            .arg("--port-file")
-            .arg(&port_file)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        let mut server = Self { child, port: 0, _files: files };
-        for _ in 0..600 {
-            let port = std::fs::read_to_string(&port_file).unwrap_or_default();
-            if let Ok(port) = port.trim().parse() {
-                server.port = port;
-                return server;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("the server has no port after a minute");
-    }
-
-    fn standin(arguments: &[&str]) -> Self {
-        let secret = env::var("AWS_SECRET_ACCESS_KEY").unwrap_or_default();
-        let fixed = ["timestream", "--secret-key", &secret];
-        Self::start("WEIR_STANDIN", &[&fixed, arguments].concat())
-    }
-
-    fn endpoint(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// A request as HTTP/1.0, so that the answer comes in one piece and ends with the connection.
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.0 2") || head.starts_with("HTTP/1.1 2"), "{head}");
-        body.to_owned()
-    }
-
-    fn rows(&self) -> BTreeSet<Row> {
-        let text = self.ask("GET", "/rows", "");
-        let rows: Vec<Row> = text.lines().map(Row::read).collect();
-        let set: BTreeSet<Row> = rows.iter().cloned().collect();
-        assert_eq!(set.len(), rows.len(), "no row twice");
-        set
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+/// What the server has stored.
+fn stored_rows(server: &Server) -> BTreeSet<Row> {
+    let text = server.ask("GET", "/rows", "");
+    let rows: Vec<Row> = text.lines().map(Row::read).collect();
+    let set: BTreeSet<Row> = rows.iter().cloned().collect();
+    assert_eq!(set.len(), rows.len(), "no row twice");
+    set
 }
 
 /// A row, the value as its bits.
@@ -350,7 +278,7 @@ fn verify_whole(server: &Server, result: &RunResult, rows: &BTreeSet<Row>) {
     let output = &result.outputs[0];
     let count = u64::from(INSTANCES) * FRAMES * u64::from(SAMPLES);
     assert_eq!((output.emitted, output.stored, output.rejected.len()), (count, count, 0));
-    let stored = server.rows();
+    let stored = stored_rows(server);
     assert_eq!(stored.len(), rows.len());
     if let Some(missing) = rows.difference(&stored).next() {
         let near = stored.iter().find(|row| row.time_ns == missing.time_ns);
@@ -441,7 +369,7 @@ async fn a_bad_record_costs_itself_alone_and_is_counted_by_its_reason() {
         rejected,
         [("NotFinite", 2), ("TooFarInFuture", 1), ("TooOld", 1), ("VersionConflict", 1)]
     );
-    let stored = server.rows();
+    let stored = stored_rows(&server);
     assert_eq!(stored.len() as u64, good + 1);
     assert!(rows.is_subset(&stored));
 }
