@@ -32,6 +32,25 @@ async fn two_script_sources_are_refused_by_the_apiserver() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dimensions_that_cannot_be_are_refused_by_the_apiserver() {
+    in_world("dims", |world| async move {
+        for (dimensions, words) in [
+            (json!({"include": ["status"], "exclude": ["url"]}), "not both"),
+            (
+                json!({"exclude": ["url", "instance_id"]}),
+                "tell the rows of instances and runs apart",
+            ),
+        ] {
+            let mut spec = world.spec(1, json!({"inline": SHORT}), json!({}));
+            spec["outputs"][0]["timestream"]["dimensions"] = dimensions;
+            let error = world.apply("bad", spec).await.unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_config_map_is_named() {
     in_world("nocm", |world| async move {
         let spec =

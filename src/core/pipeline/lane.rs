@@ -172,10 +172,7 @@ impl Lane {
             return None;
         }
         let due = self.retries.due_ms();
-        let linger = match self.queue.oldest_ms() {
-            Some(arrived_ms) if self.may_cut() => Some(arrived_ms + self.config.linger_ms),
-            Some(_) | None => None,
-        };
+        let linger = self.queue.due_ms(self.config.linger_ms).filter(|_| self.may_cut());
         due.into_iter().chain(linger).min()
     }
 

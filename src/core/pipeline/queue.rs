@@ -4,9 +4,14 @@
 //! and pricing, writes"). Most bytes of k6's samples are their dimensions, so records wait with those of their own row
 //! (dimensions and measure), the rows in the order of their dimensions:
 //! - a hundred records of one row go out at once;
-//! - a row whose oldest record has waited for [`LaneConfig::linger_ms`](super::lane::LaneConfig::linger_ms) goes out with
-//!   what it has, and takes neighbours along as long as one call costs no more than two;
+//! - a row whose oldest record has waited long enough goes out with what it has. It takes rows of the same dimensions
+//!   along as long as one call costs no more than two, and others as long as they cost no more than their bytes: these may
+//!   yet become more;
 //! - once it has waited twice as long, the output is slower than the load: then only full calls count, whatever they cost.
+//!
+//! Long enough is [`LaneConfig::linger_ms`](super::lane::LaneConfig::linger_ms), but where there are records for a whole
+//! call no more than a second: a frame is acknowledged when all of it is written, and of what is not acknowledged an agent
+//! sends no more than its window holds.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -23,6 +28,8 @@ use super::{
 const TIME_BYTES: usize = 8;
 /// What a DOUBLE is metered with, in bytes.
 const VALUE_BYTES: usize = 8;
+/// Longest time that records for a whole call wait for more of their like, in milliseconds.
+const LIKENESS_MS_MAX: i64 = 1000;
 /// Calls are billed in units of so many bytes.
 const UNIT_BYTES: usize = 1024;
 
@@ -82,20 +89,25 @@ impl Queue {
         Some((own.clone(), waiting))
     }
 
-    /// When the oldest record came.
-    pub(super) fn oldest_ms(&self) -> Option<i64> {
-        self.arrivals.front().map(|(_, arrived_ms)| *arrived_ms)
+    /// When the oldest record has waited long enough.
+    pub(super) fn due_ms(&self, linger_ms: i64) -> Option<i64> {
+        let (_, arrived_ms) = self.arrivals.front()?;
+        Some(arrived_ms.saturating_add(self.wait_ms(linger_ms)))
+    }
+
+    fn wait_ms(&self, linger_ms: i64) -> i64 {
+        if self.len < BATCH_RECORDS_MAX { linger_ms } else { linger_ms.min(LIKENESS_MS_MAX) }
     }
 
     /// Takes the records of the next call, if its time has come. In a hurry, none waits.
     pub(super) fn cut(&mut self, now_ms: i64, linger_ms: i64, hurry: bool) -> Option<Vec<Record>> {
-        let waited_ms = now_ms.saturating_sub(self.oldest_ms()?);
-        let is_late = waited_ms >= linger_ms.saturating_mul(2);
+        let overdue_ms = now_ms.saturating_sub(self.due_ms(linger_ms)?);
+        let is_late = overdue_ms >= self.wait_ms(linger_ms);
         if let Some(row) = self.full.first().filter(|_| !is_late) {
             let row = row.clone();
             return Some(self.take(&[(row, BATCH_RECORDS_MAX)]));
         }
-        if !(hurry || waited_ms >= linger_ms) {
+        if !(hurry || overdue_ms >= 0) {
             return None;
         }
         let (_, oldest) = self.by_age.first()?;
@@ -190,9 +202,13 @@ impl Call {
         }
     }
 
-    fn units(&self) -> usize {
+    fn metered_bytes(&self) -> usize {
         let shared = size(&self.common) + self.measure.as_ref().map_or(0, |name| name.len());
-        (self.bytes - shared * self.records.saturating_sub(1)).div_ceil(UNIT_BYTES)
+        self.bytes - shared * self.records.saturating_sub(1)
+    }
+
+    fn units(&self) -> usize {
+        self.metered_bytes().div_ceil(UNIT_BYTES)
     }
 
     /// Takes a row's records in as far as there is room; answers whether it did.
@@ -216,7 +232,9 @@ impl Call {
             common,
             measure: self.measure.clone().filter(|name| *name == row.measure),
         };
-        if must_pay && joined.units() > self.units() + alone.units() {
+        let is_alike = joined.common == row.dimensions && joined.common.len() == self.common.len();
+        let alone_units = if is_alike { alone.units() } else { alone.metered_bytes() / UNIT_BYTES };
+        if must_pay && joined.units() > self.units() + alone_units {
             return false;
         }
         *self = joined;

@@ -16,7 +16,7 @@
 //! # Why groups are synced at all, when no other process takes over this disk
 //! What is written and not synced is memory all the same: it counts against the container's limit, where it could cost
 //! k6 its life, and a disk that is full or broken may say so only in the sync. Synced by group, both stay bounded and
-//! known, at one sync for a mebibyte or a second.
+//! known, at one sync for a mebibyte or two seconds.
 //!
 //! # Why k6 never waits
 //! The thread that reads k6's pipe only puts frames into the queue. Another does what [`Spool::job`] says and waits for
@@ -80,7 +80,9 @@ impl Limits {
             // are few files.
             segment_bytes: (bytes_max / 16).clamp(64 << 10, 8 << 20),
             group_bytes: 1 << 20,
-            linger_ms: 1000,
+            // Longer than an aggregator lets records wait for their like, and than a write takes: a frame that is written
+            // as it should be never sees the disk.
+            linger_ms: 2000,
             // Bridges a pause of the disk of seconds at the highest rates.
             queue_bytes: 8 << 20,
             window: 16,

@@ -60,7 +60,7 @@ fn what_has_waited_takes_neighbours_along_that_cost_nothing_more() {
     let small: Vec<_> = ["a", "b", "c"].map(|m| row(m, &[("group", &long), ("url", "1")])).into();
     let mut queue = queue(&[(&small[0], 3), (&small[1], 3), (&small[2], 3)]);
     assert_eq!(cut(&mut queue, 1000).unwrap().len(), 9);
-    assert_eq!((queue.len(), queue.oldest_ms()), (0, None));
+    assert_eq!((queue.len(), queue.due_ms(LINGER_MS)), (0, None));
 }
 
 #[test]
@@ -70,6 +70,18 @@ fn what_shares_too_little_goes_alone_until_the_output_is_too_slow() {
     let filled = || queue(&[(&rows[0], 40), (&rows[1], 40), (&rows[2], 40)]);
     assert_eq!(cut(&mut filled(), 1999).unwrap().len(), 40);
     assert_eq!(cut(&mut filled(), 2000).unwrap().len(), 100);
+}
+
+#[test]
+fn records_for_a_whole_call_wait_a_second_for_their_like_whatever_the_linger() {
+    let (a, b) = (row("m", &[("url", "a")]), row("m", &[("url", "b")]));
+    let mut few = queue(&[(&a, 50), (&b, 49)]);
+    assert_eq!(few.due_ms(60_000), Some(60_000));
+    assert!(few.cut(59_999, 60_000, false).is_none());
+    let mut enough = queue(&[(&a, 50), (&b, 50)]);
+    assert_eq!((enough.due_ms(60_000), enough.due_ms(200)), (Some(1000), Some(200)));
+    assert!(enough.cut(999, 60_000, false).is_none());
+    assert!(enough.cut(1000, 60_000, false).is_some());
 }
 
 #[test]
@@ -88,6 +100,7 @@ proptest! {
             prop::collection::vec(("[mn]", "[a-c]{1,200}", 1..130_usize), 1..6), 1..8,
         ),
         pauses_ms in prop::collection::vec(0..700_i64, 8),
+        linger_ms in 200..3000_i64,
     ) {
         let mut queue = Queue::default();
         let (mut now_ms, mut put, mut out) = (0, 0, 0);
@@ -108,17 +121,17 @@ proptest! {
             }
             let until_ms = now_ms + pause_ms;
             while now_ms <= until_ms {
-                while let Some(records) = cut(&mut queue, now_ms) {
+                while let Some(records) = queue.cut(now_ms, linger_ms, false) {
                     written.push((now_ms, records));
                 }
-                prop_assert!(queue.oldest_ms().is_none_or(|ms| now_ms - ms < LINGER_MS));
+                prop_assert!(queue.due_ms(linger_ms).is_none_or(|due_ms| now_ms < due_ms));
                 now_ms += 50;
             }
         }
-        while let Some(records) = queue.cut(now_ms, LINGER_MS, true) {
+        while let Some(records) = queue.cut(now_ms, linger_ms, true) {
             written.push((now_ms, records));
         }
-        prop_assert_eq!((queue.len(), queue.oldest_ms()), (0, None));
+        prop_assert_eq!((queue.len(), queue.due_ms(linger_ms)), (0, None));
         prop_assert!(queue.rows.is_empty() && queue.full.is_empty() && queue.by_age.is_empty());
         let mut seen = BTreeSet::new();
         for (at_ms, records) in &written {
@@ -127,7 +140,7 @@ proptest! {
             for record in records {
                 let identity = (record.frame, record.time_ns, record.value.to_bits());
                 prop_assert!(seen.insert(identity), "{identity:?} twice");
-                prop_assert!(at_ms - arrived[&record.frame] < LINGER_MS + 50);
+                prop_assert!(at_ms - arrived[&record.frame] < linger_ms + 50);
                 by_row.entry(&record.row).or_default().push(record.clone());
                 out += 1;
             }
