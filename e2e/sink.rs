@@ -415,7 +415,7 @@ async fn rows_that_leaving_out_dimensions_makes_alike_are_all_stored() {
     let count = u64::from(INSTANCES) * FRAMES * u64::from(SAMPLES);
     let output = &result.outputs[0];
     assert_eq!((output.emitted, output.stored, output.rejected.len()), (count, count, 0));
-    let stored = server.rows();
+    let stored = stored_rows(&server);
     assert_eq!(stored.len() as u64, count);
     for row in stored {
         let names: Vec<&str> = row.dimensions.keys().map(String::as_str).collect();
