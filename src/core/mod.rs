@@ -20,4 +20,4 @@ pub mod summary;
 pub mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,6 +26,8 @@ use crate::{
 
 /// How long a discovered endpoint is kept when the service does not say, or could not be asked again.
 const ENDPOINT_KEPT: Duration = Duration::from_mins(1);
+/// Longest time that a discovered endpoint is kept, whatever the service says: twice as long as it usually does.
+const ENDPOINT_KEPT_MAX: Duration = Duration::from_hours(48);
 
 /// Why no client is there to call with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -186,7 +188,8 @@ async fn discover(base: &Base) -> Result<Discovered, ClientError> {
         return Err(ClientError::Discovery("the answer names no endpoint".to_owned()));
     };
     let minutes = u64::try_from(endpoint.cache_period_in_minutes()).unwrap_or(0);
-    let kept = Duration::from_secs(minutes.saturating_mul(60)).max(ENDPOINT_KEPT);
+    let kept = Duration::from_secs(minutes.saturating_mul(60));
+    let kept = kept.clamp(ENDPOINT_KEPT, ENDPOINT_KEPT_MAX);
     let config =
         base.config.to_builder().endpoint_url(format!("https://{}", endpoint.address())).build();
     Ok(Discovered { client: Client::from_conf(config), until: Instant::now() + kept })

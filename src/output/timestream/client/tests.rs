@@ -1,5 +1,7 @@
 //! The real client against a server that answers as AWS does.
 
+mod hostile;
+
 use std::collections::VecDeque;
 
 use aws_sdk_timestreamwrite::config::Credentials;
