@@ -194,7 +194,12 @@ struct Field {
 
 impl Field {
     fn new(former: Option<RunResult>) -> Self {
-        let lane = LaneConfig { name: "timestream".to_owned(), writes_max: 2, linger_ms: 0 };
+        let lane = LaneConfig {
+            name: "timestream".to_owned(),
+            writes_max: 2,
+            linger_ms: 0,
+            kept: crate::core::dimensions::Kept::All,
+        };
         Self {
             rally: Rally::new(config(), former, 0),
             verdict: Verdict::new(false, false),
