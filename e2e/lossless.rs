@@ -300,7 +300,7 @@ fn a_k6_that_is_killed_loses_no_sample_that_it_had_emitted() {
 
 #[test]
 fn what_a_server_that_stays_dead_never_got_is_counted_and_its_place_is_named() {
-    let run = Run::start_with(15, &[], 8);
+    let run = Run::start_with(30, &[], 8);
     run.await_rows();
     run.server.ask("PUT", "/control/faults", r#"{"down_ms": 600000}"#);
     let ended = run.end("dead for good");
