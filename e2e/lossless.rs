@@ -64,6 +64,10 @@ struct Run {
 
 impl Run {
     fn start(seconds: u32, faults: &[&str]) -> Self {
+        Self::start_with(seconds, faults, 300)
+    }
+
+    fn start_with(seconds: u32, faults: &[&str], drain_seconds: u32) -> Self {
         let server = Server::standin(&[&["--table", "loadtests.samples"], faults].concat());
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
@@ -74,6 +78,7 @@ impl Run {
             "metadata": {"name": "lossless"},
             "spec": {
                 "parallelism": INSTANCES,
+                "deadlines": {"drainSeconds": drain_seconds},
                 "script": {"file": {"path": file("script.js")}},
                 "outputs": [{"timestream": {
                     "region": "eu-west-1",
@@ -291,6 +296,28 @@ fn a_k6_that_is_killed_loses_no_sample_that_it_had_emitted() {
     assert_eq!(ended.reason, "RunnersLost", "{}", ended.message);
     assert_eq!((ended.rejected, ended.in_flight), (0, 0), "{}", ended.message);
     assert!(ended.stored > 1000);
+}
+
+#[test]
+fn what_a_server_that_stays_dead_never_got_is_counted_and_its_place_is_named() {
+    let run = Run::start_with(30, &[], 8);
+    run.await_rows();
+    run.server.ask("PUT", "/control/faults", r#"{"down_ms": 600000}"#);
+    let ended = run.end("dead for good");
+    eprintln!("dead for good: {}", ended.message);
+    ended.verify_books();
+    assert_eq!(ended.reason, "OutputFailed", "{}", ended.message);
+    assert_eq!(ended.rejected, 0);
+    let (count, places) = ended.message.split_once(" samples are not stored, of ").unwrap();
+    assert_eq!(count.parse(), Ok(ended.in_flight), "{}", ended.message);
+    let (_, places) = places.split_once("): ").unwrap();
+    let parts = [" in the aggregator's memory", " in the agent's spool"].map(|place| {
+        let before = places.split_once(place).map_or("0", |(before, _)| before);
+        let number = before.rsplit(' ').next().unwrap();
+        number.parse::<u64>().unwrap()
+    });
+    assert_eq!(parts.iter().sum::<u64>(), ended.in_flight, "{}", ended.message);
+    assert!(parts.iter().all(|part| *part > 0), "both places must be in use: {parts:?}");
 }
 
 /// The processes that have this one as their parent.

@@ -99,6 +99,7 @@ pub async fn run(
                 engine.tell(Input::Shutdown(SHUTDOWN_MS, why));
             }
             () = tokio::time::sleep(pause) => {
+                engine.tell_settled_early();
                 let held_back = engine.is_holding_back();
                 engine.tell(Input::Timeout { held_back });
             }

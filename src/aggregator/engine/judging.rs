@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use crate::{
+    api::v1alpha1::OutputStatus,
     core::{
         ledger::codec::{Decoded, NoLedger},
         rally::{
@@ -15,7 +16,7 @@ use crate::{
     io::clock,
     wire::{
         result::{Artifacts, RunResult},
-        session::Outcome,
+        session::{Outcome, OutputCounts},
     },
 };
 
@@ -37,7 +38,16 @@ impl Engine {
         }
     }
 
+    /// Before an outcome may be made that names what is missing.
+    pub(super) fn tell_settled_early(&mut self) {
+        if self.rally.is_draining() {
+            let samples = self.pipeline.settled_early();
+            self.rally.handle(Input::SettledEarly(samples), self.now_ms);
+        }
+    }
+
     pub(super) fn judge(&mut self) {
+        self.tell_settled_early();
         let now = clock::rfc3339(self.now_ms);
         let around = surroundings(&self.rally, &now);
         let judgement = self.verdict.judge(&around, self.rally.has_run());
@@ -47,6 +57,7 @@ impl Engine {
     pub(super) fn on_summary(&mut self, session: SessionId, answer: Outcome) {
         if self.rally.wants_summary_of(session) {
             self.summary_answer = Some(answer);
+            self.tell_settled_early();
             self.tell(Input::SummaryAnswered(session));
         }
     }
@@ -58,8 +69,10 @@ impl Engine {
         if self.found_outcome {
             return result;
         }
-        for (output, lane) in result.outputs.iter_mut().zip(self.pipeline.lanes()) {
+        for (at, (output, lane)) in result.outputs.iter_mut().zip(self.pipeline.lanes()).enumerate()
+        {
             output.duplicates_ignored += self.pipeline.repeated() + lane.counts().repeated;
+            add_early(output, self.pipeline.counts_early(at));
         }
         result.thresholds = self.verdict.thresholds();
         if result.outcome.is_some() {
@@ -78,6 +91,20 @@ impl Engine {
         let made = Arc::new(self.verdict.sum_up(&around, self.summary_answer.as_ref()));
         self.artifacts = Some(made.clone());
         made
+    }
+}
+
+/// Adds what became of samples whose frames are not settled yet. Those of a lost instance count as refused already.
+fn add_early(output: &mut OutputStatus, early: OutputCounts) {
+    let stored = early.stored.min(output.in_flight);
+    output.stored += stored;
+    output.in_flight -= stored;
+    for (reason, count) in early.rejected {
+        let count = count.min(output.in_flight);
+        if count > 0 {
+            *output.rejected.entry(reason).or_default() += count;
+            output.in_flight -= count;
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a rally is told, and what it decides.
 
+use std::collections::BTreeMap;
+
 use crate::{
     api::v1alpha1::RunnerLoss,
     core::{plan::RunPlan, verdict::Judgement},
@@ -85,6 +87,8 @@ pub enum Input {
         /// Samples of the frame.
         samples: u64,
     },
+    /// Of the samples that are held of each instance, so many are stored or finally refused.
+    SettledEarly(BTreeMap<u32, u64>),
     /// A frame that was held is stored or finally refused.
     Acked {
         /// The instance.

@@ -29,7 +29,7 @@ impl Missing {
         Self {
             unframed: report.emitted.saturating_sub(framed),
             spool: open - runner.held.min(open),
-            aggregator: runner.held.min(open),
+            aggregator: runner.held.min(open).saturating_sub(runner.settled_early),
         }
     }
 
@@ -131,7 +131,10 @@ mod tests {
             Report { emitted: 100, framed: 90, acked: 20, dropped: 5, ..Report::default() };
         let runner = |held, settled| {
             let runner = Runner { held, settled, report: report.clone(), ..Runner::default() };
+            let early = Runner { settled_early: 3, ..runner.clone() };
             let Missing { unframed, spool, aggregator } = Missing::of(&runner);
+            let less = Missing { aggregator: aggregator.saturating_sub(3), unframed, spool };
+            assert_eq!(Missing::of(&early), less, "a part of a frame is stored");
             [unframed, spool, aggregator]
         };
         assert_eq!(runner(0, 20), [10, 65, 0]);

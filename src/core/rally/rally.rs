@@ -175,6 +175,7 @@ impl Rally {
             Input::BundleWanted(session, offset) => self.bundle_wanted(session, offset),
             Input::Closed(session) => self.closed(session, now_ms),
             Input::Held { instance_id, samples } => self.roster.hold(instance_id, samples),
+            Input::SettledEarly(samples) => self.roster.settle_early(&samples),
             Input::Acked { instance_id, incarnation, samples, outputs } => {
                 self.roster.update(instance_id, |runner| {
                     if runner.incarnation.as_deref() == Some(incarnation.as_str()) {

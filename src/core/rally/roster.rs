@@ -105,6 +105,13 @@ impl Roster {
         }
     }
 
+    /// So much of what is held is settled. No count of all depends on it.
+    pub fn settle_early(&mut self, samples: &BTreeMap<u32, u64>) {
+        for (id, runner) in &mut self.runners {
+            runner.settled_early = samples.get(id).copied().unwrap_or(0);
+        }
+    }
+
     /// From now on every instance counts as a part of the load, known or not.
     pub fn set_started(&mut self) {
         self.has_started = true;

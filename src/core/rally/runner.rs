@@ -90,6 +90,8 @@ pub struct Runner {
     pub tally: Account,
     /// Samples of its frames that this process holds.
     pub held: u64,
+    /// Of these, samples that are settled though their frames are not, as far as was last told.
+    pub settled_early: u64,
     /// Samples of its frames that are settled, as far as this process knows: acknowledgements reach it later.
     pub settled: u64,
     /// What a former aggregator knew of it when it was lost.
