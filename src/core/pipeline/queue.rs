@@ -9,8 +9,8 @@
 //!   yet become more;
 //! - once it has waited twice as long, the output is slower than the load: then only full calls count, whatever they cost.
 //!
-//! Long enough is [`LaneConfig::linger_ms`](super::lane::LaneConfig::linger_ms), but where there are records for a whole
-//! call no more than a second: a frame is acknowledged when all of it is written, and of what is not acknowledged an agent
+//! Long enough is [`LaneConfig::linger_ms`](super::lane::LaneConfig::linger_ms), but no more than a second since there are
+//! records for a whole call: a frame is acknowledged when all of it is written, and of what is not acknowledged an agent
 //! sends no more than its window holds.
 
 use std::{
@@ -52,6 +52,8 @@ pub(super) struct Queue {
     /// When frames came, the oldest that still waits first.
     arrivals: VecDeque<(FrameId, i64)>,
     len: usize,
+    /// Since when there are records for a whole call.
+    whole_since_ms: Option<i64>,
 }
 
 impl Queue {
@@ -69,6 +71,10 @@ impl Queue {
     pub(super) fn push(&mut self, row: &Arc<Row>, samples: &[Waiting]) {
         let Some(first) = samples.first() else { return };
         self.len += samples.len();
+        if self.len >= BATCH_RECORDS_MAX {
+            let came_ms = self.arrivals.back().map(|(_, came_ms)| *came_ms);
+            self.whole_since_ms = self.whole_since_ms.or(came_ms);
+        }
         if let Some((row, waiting)) = self.row_mut(row) {
             waiting.extend(samples);
             if waiting.len() >= BATCH_RECORDS_MAX {
@@ -91,18 +97,22 @@ impl Queue {
 
     /// When the oldest record has waited long enough.
     pub(super) fn due_ms(&self, linger_ms: i64) -> Option<i64> {
-        let (_, arrived_ms) = self.arrivals.front()?;
-        Some(arrived_ms.saturating_add(self.wait_ms(linger_ms)))
+        let (_, arrived_ms) = *self.arrivals.front()?;
+        let due_ms = arrived_ms.saturating_add(linger_ms);
+        let Some(since_ms) = self.whole_since_ms else { return Some(due_ms) };
+        Some(due_ms.min(arrived_ms.max(since_ms).saturating_add(LIKENESS_MS_MAX)))
     }
 
-    fn wait_ms(&self, linger_ms: i64) -> i64 {
-        if self.len < BATCH_RECORDS_MAX { linger_ms } else { linger_ms.min(LIKENESS_MS_MAX) }
+    /// Whether what was due has waited as long again.
+    fn is_late(&self, overdue_ms: i64, linger_ms: i64) -> bool {
+        let likeness_ms = self.whole_since_ms.map_or(linger_ms, |_| LIKENESS_MS_MAX);
+        overdue_ms >= linger_ms.min(likeness_ms)
     }
 
     /// Takes the records of the next call, if its time has come. In a hurry, none waits.
     pub(super) fn cut(&mut self, now_ms: i64, linger_ms: i64, hurry: bool) -> Option<Vec<Record>> {
         let overdue_ms = now_ms.saturating_sub(self.due_ms(linger_ms)?);
-        let is_late = overdue_ms >= self.wait_ms(linger_ms);
+        let is_late = self.is_late(overdue_ms, linger_ms);
         if let Some(row) = self.full.first().filter(|_| !is_late) {
             let row = row.clone();
             return Some(self.take(&[(row, BATCH_RECORDS_MAX)]));
@@ -163,6 +173,9 @@ impl Queue {
             }
         }
         self.len -= records.len();
+        if self.len < BATCH_RECORDS_MAX {
+            self.whole_since_ms = None;
+        }
         let oldest = self.by_age.first().map(|(frame, _)| *frame);
         while self.arrivals.front().is_some_and(|(frame, _)| oldest.is_none_or(|o| *frame < o)) {
             self.arrivals.pop_front();

@@ -85,6 +85,21 @@ fn records_for_a_whole_call_wait_a_second_for_their_like_whatever_the_linger() {
 }
 
 #[test]
+fn records_for_a_whole_call_that_come_behind_few_old_ones_are_not_late() {
+    let names: Vec<String> = (0..3).map(|at| format!("{at}").repeat(150)).collect();
+    let rows: Vec<_> = names.iter().map(|name| row("m", &[("url", name)])).collect();
+    let mut queue = queue(&[(&rows[0], 40)]);
+    queue.arrive(FrameId(2), 2000);
+    queue.push(&rows[1], &samples(2, 40));
+    queue.push(&rows[2], &samples(2, 40));
+    assert_eq!((queue.due_ms(2500), queue.due_ms(60_000)), (Some(2500), Some(3000)));
+    assert!(queue.cut(2499, 2500, false).is_none());
+    assert_eq!(queue.cut(2500, 2500, false).unwrap().len(), 40);
+    // What is left would not fill a call.
+    assert_eq!(queue.due_ms(60_000), Some(62_000));
+}
+
+#[test]
 fn in_a_hurry_nothing_waits() {
     let mut queue = queue(&[(&row("m", &[("url", "a")]), 5)]);
     assert!(cut(&mut queue, 0).is_none());
