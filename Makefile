@@ -12,6 +12,9 @@ WEIR_STATIC := target/$(MUSL)/$(PROFILE)/weir
 STANDIN_STATIC := target/$(MUSL)/$(PROFILE)/weir-standin
 WEIR_IMAGE := ghcr.io/weir-dev/weir:dev
 STANDIN_IMAGE := docker.io/library/weir-standin:dev
+# Properties start from the same seed here and everywhere, so that a check which fails can be repeated; `make soak` rolls
+# the dice anew.
+export PROPTEST_RNG_SEED ?= 1
 # Tests at once against the cluster: most of a test is waiting.
 E2E_THREADS ?= 4
 KUBECTL = $$(e2e/tools/get kubectl)
@@ -44,6 +47,12 @@ unit: prepare ## Run units, properties and simulations, and the stand-in's own c
 	cargo test --locked --workspace --lib --bins --features weir/e2e
 	cargo build --locked --package weir-standin
 	WEIR_STANDIN=target/debug/weir-standin e2e/standin/checks/run
+
+.PHONY: soak
+soak: prepare ## Run the properties and the fuzzed decoders with seeds of the day (CASES=20000 of each)
+	env -u PROPTEST_RNG_SEED PROPTEST_CASES=$(or $(CASES),20000) \
+	WEIR_K6=$$(e2e/tools/get k6) WEIR_K6_V1=$$(e2e/tools/get k6-v1) \
+	cargo test --locked --workspace --lib --features weir/e2e
 
 .PHONY: sink
 sink: prepare ## Run the whole aggregator against the strict stand-in and against moto
