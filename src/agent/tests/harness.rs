@@ -1,10 +1,6 @@
 //! An aggregator that does what a test tells it.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use tempfile::TempDir;
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -13,7 +9,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     agent::{Exit, Settings, run},
     api::v1alpha1::OnFull,
-    core::{ledger::codec::decode, plan::RunRef, samples::spool::Limits, verdict::Verdict},
+    core::{
+        ledger::codec::decode, plan::RunRef, samples::spool::Limits, tests::k6::k6,
+        verdict::Verdict,
+    },
     io::{
         link::{AggregatorEnd, Dialer},
         telemetry,
@@ -27,19 +26,6 @@ use crate::{
 
 /// How long a test waits for anything before it fails. Nothing here takes more than a few seconds.
 const PATIENCE: Duration = Duration::from_mins(1);
-
-/// The k6 binary of the tests.
-pub(super) fn k6() -> PathBuf {
-    let named = std::env::var_os("WEIR_K6").map(PathBuf::from);
-    let on_path = || {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|dir| dir.join("k6")).find(|file| file.is_file())
-    };
-    let found = named.filter(|file| file.is_file()).or_else(on_path);
-    found.expect(
-        "these tests need k6: set WEIR_K6 to it, for example to what `e2e/tools/get k6` prints",
-    )
-}
 
 /// One sample as it arrives.
 #[derive(Clone, Debug, PartialEq)]

@@ -34,3 +34,23 @@ pub struct Config {
     /// Time from the order to stop (SIGTERM) until the process must be gone.
     pub grace_ms: i64,
 }
+
+#[cfg(test)]
+impl Config {
+    /// Of a run that asks for nothing special.
+    pub(in crate::core) fn plain(instance_id: u32, instances: u32) -> Self {
+        Self {
+            run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
+            instances,
+            instance_id,
+            incarnation: "i".to_owned(),
+            born_unix_ns: 1,
+            user: UserArgs::default(),
+            environment: Environment::new(),
+            thresholds: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            orphan_ms: 60_000,
+            grace_ms: 10_000,
+        }
+    }
+}

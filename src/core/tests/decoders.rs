@@ -16,7 +16,6 @@ use crate::{
             machine::Machine,
         },
         bundle::Bundle,
-        k6::{args::UserArgs, environment::Environment},
         ledger::{
             codec::{self, Detail},
             ledger::Ledger,
@@ -28,7 +27,6 @@ use crate::{
             pipeline::{FrameKey, Pipeline},
             retry::Written,
         },
-        plan::RunRef,
         rally::{
             input::{Action, Input, RallyConfig, SessionId},
             rally::Rally,
@@ -404,19 +402,7 @@ proptest! {
 
     #[test]
     fn what_the_aggregator_says(said in vec(changed(select(downs())), 1..12)) {
-        let config = Config {
-            run: RunRef { namespace: "ns".into(), name: "run".into(), uid: "uid".into() },
-            instances: 2,
-            instance_id: 2,
-            incarnation: "i".to_owned(),
-            born_unix_ns: 1,
-            user: UserArgs::default(),
-            environment: Environment::new(),
-            thresholds: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            orphan_ms: 60_000,
-            grace_ms: 10_000,
-        };
+        let config = Config::plain(2, 2);
         let mut now = Now { ms: 0, unix_ns: 1, drained: true };
         let mut machine = Machine::new(config, now);
         drop(machine.handle(events::Input::SessionUp, now));

@@ -6,3 +6,4 @@ mod data_path;
 mod decoders;
 pub(in crate::core) mod dice;
 pub(in crate::core) mod disk;
+pub(crate) mod k6;

@@ -8,13 +8,10 @@ use crate::{
         agent::{events::Unbundled, report::Account},
         bundle::Bundle,
         k6::{
-            args::UserArgs,
-            environment::Environment,
             exit::Exit,
             rest::{Stage, Status},
         },
         ledger::threshold::ThresholdSpec,
-        plan::RunRef,
         summary::settings::{Mode, Settings},
     },
     wire::session::{
@@ -33,19 +30,7 @@ struct Life {
 }
 
 fn config() -> Config {
-    Config {
-        run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
-        instances: 2,
-        instance_id: 1,
-        incarnation: "i".to_owned(),
-        born_unix_ns: 1,
-        user: UserArgs::default(),
-        environment: Environment::new(),
-        thresholds: BTreeMap::new(),
-        tags: BTreeMap::new(),
-        orphan_ms: ORPHAN_MS,
-        grace_ms: GRACE_MS,
-    }
+    Config { orphan_ms: ORPHAN_MS, grace_ms: GRACE_MS, ..Config::plain(1, 2) }
 }
 
 /// A bundle of instance 1, with these options besides or instead of those of a test of 4 VUs and 10 s.

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::core::{
     ledger::threshold::Rules,
@@ -12,8 +10,7 @@ use crate::{
             config::Config,
             events::{Input, Now},
         },
-        k6::{args::UserArgs, environment::Environment, version::Version},
-        plan::RunRef,
+        k6::version::Version,
         samples::{
             frame::Closed,
             spool::{Limits, record::SegmentHeader, totals::Totals},
@@ -38,19 +35,7 @@ impl Desk {
     }
 
     fn of(instance_id: u32, instances: u32) -> Self {
-        let config = Config {
-            run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
-            instances,
-            instance_id,
-            incarnation: "i".to_owned(),
-            born_unix_ns: 1,
-            user: UserArgs::default(),
-            environment: Environment::new(),
-            thresholds: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            orphan_ms: 1000,
-            grace_ms: 1000,
-        };
+        let config = Config::plain(instance_id, instances);
         let mut machine = Machine::new(config, NOW);
         machine.handle(Input::Version(Ok(Version::parse("k6 v2.2.0"))), NOW);
         let limits = Limits::new(1 << 20, OnFull::Fail);

@@ -1,10 +1,6 @@
 //! The ledger against k6's own summary of the same run. k6 is `WEIR_K6`, or `k6` on PATH.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use serde_json::{Value, value::RawValue};
 
@@ -19,6 +15,7 @@ use crate::core::{
     },
     samples::decode::{Line, decode},
     tests::dice::Dice,
+    tests::k6::k6,
 };
 
 const SCRIPT: &str = r#"
@@ -66,18 +63,6 @@ export default function () {
 }
 export function teardown() { group('down', () => { counter.add(1); }); }
 "#;
-
-fn k6() -> PathBuf {
-    let named = std::env::var_os("WEIR_K6").map(PathBuf::from);
-    let on_path = || {
-        let path = std::env::var_os("PATH")?;
-        std::env::split_paths(&path).map(|dir| dir.join("k6")).find(|file| file.is_file())
-    };
-    let found = named.filter(|file| file.is_file()).or_else(on_path);
-    found.expect(
-        "these tests need k6: set WEIR_K6 to it, for example to what `e2e/tools/get k6` prints",
-    )
-}
 
 /// k6's standard output and its exit code.
 fn run(dir: &Path, args: &[&str]) -> (Vec<u8>, Option<i32>) {

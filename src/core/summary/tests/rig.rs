@@ -19,6 +19,7 @@ use crate::core::{
         settings::{Mode, Settings},
         tests::reader,
     },
+    tests::k6::{k6, k6_v1},
 };
 
 /// A k6 of the tests.
@@ -30,18 +31,10 @@ pub(super) enum K6 {
 
 impl K6 {
     pub(super) fn path(self) -> PathBuf {
-        let variable = if self == Self::V1 { "WEIR_K6_V1" } else { "WEIR_K6" };
-        let named = std::env::var_os(variable).map(PathBuf::from);
-        let on_path = || {
-            let path = std::env::var_os("PATH").filter(|_| self == Self::V2)?;
-            std::env::split_paths(&path).map(|dir| dir.join("k6")).find(|file| file.is_file())
-        };
-        let found = named.filter(|file| file.is_file()).or_else(on_path);
-        found.unwrap_or_else(|| {
-            panic!(
-                "these tests need k6: set {variable} to what `e2e/tools/get k6` or `k6-v1` prints"
-            )
-        })
+        match self {
+            Self::V1 => k6_v1(),
+            Self::V2 => k6(),
+        }
     }
 
     pub(super) fn version(self) -> Version {
