@@ -342,6 +342,7 @@ async fn a_bad_record_costs_itself_alone_and_is_counted_by_its_reason() {
         sample_series: vec![0],
         time_delta_ns: vec![0],
         value: vec![value],
+        ..Frame::default()
     };
     let base = own(0.0, -300, 0).base_time_ns;
     let bad = [

@@ -27,7 +27,8 @@ use crate::core::{
     ledger::{ledger::Ledger, threshold::Rules},
     samples::{
         decode::{Line, decode},
-        frame::{Closed, FrameBuilder},
+        frame::Closed,
+        framer::Framer,
         spool::{Loss, Spool},
     },
 };
@@ -146,7 +147,7 @@ impl Intake {
     /// When the folder or the pipe cannot be made or opened, or the thread not be started.
     pub(super) fn open(
         dir: &Path,
-        builder: FrameBuilder,
+        builder: Framer,
         ship_samples: bool,
         shared: Arc<Shared>,
         inputs: mpsc::Sender<Input>,
@@ -195,7 +196,7 @@ impl Drop for Intake {
 }
 
 struct Reader {
-    builder: FrameBuilder,
+    builder: Framer,
     ship_samples: bool,
     shared: Arc<Shared>,
     /// The beginning of a line whose end is not read yet.
@@ -286,7 +287,10 @@ impl Reader {
                     self.place(closed);
                 }
             }
-            Ok(Line::Metric(definition)) => ledger.define(&definition),
+            Ok(Line::Metric(definition)) => {
+                self.builder.define(&definition);
+                ledger.define(&definition);
+            }
             Err(error) => {
                 lines.unparsable += 1;
                 tracing::debug!(

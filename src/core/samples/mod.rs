@@ -3,7 +3,9 @@
 
 pub mod decode;
 pub mod frame;
+pub mod framer;
 pub mod nudge;
+pub mod rollup;
 pub mod series;
 pub mod spool;
 pub mod time;

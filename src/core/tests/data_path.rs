@@ -229,6 +229,7 @@ impl World {
                 writes_max: 1 + dice.below(6_usize),
                 linger_ms: dice.ms(300),
                 kept: kept(&mut dice),
+                is_rollup: false,
             })
             .collect();
         let all_kept: Vec<Kept> = lanes.iter().map(|lane| lane.kept.clone()).collect();

@@ -197,6 +197,7 @@ impl Field {
             writes_max: 2,
             linger_ms: 0,
             kept: crate::core::dimensions::Kept::All,
+            is_rollup: false,
         };
         Self {
             rally: Rally::new(config(), former, 0),
