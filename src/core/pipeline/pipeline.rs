@@ -178,7 +178,7 @@ impl Pipeline {
             malformed_count: opened.malformed_count + (sample_count - columns),
             ..opened
         };
-        let rolled = rolled::open(frame, key.instance_id);
+        let rolled = rolled::open(frame, key.instance_id, sample_count);
         let lanes = (0_u32..).zip(&mut self.lanes);
         let shares = lanes.map(|(at, lane)| match lane.is_rollup() {
             true => share_rolled(lane, id, rolled.get(&at), sample_count, now_ms),

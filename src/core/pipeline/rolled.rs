@@ -9,7 +9,7 @@ use super::{
     frame::series_of,
     row::{Refusal, Row, rollup_row},
 };
-use crate::{core::samples::rollup::samples_in, wire::session::Frame};
+use crate::wire::session::Frame;
 
 /// Column of the number of samples.
 pub const COUNT: &str = "count";
@@ -78,16 +78,15 @@ pub(super) struct RolledUp {
     pub(super) refused: BTreeMap<Refusal, u64>,
 }
 
-/// The rows of a frame for each output that has some, by its place.
+/// The rows of a frame of `all` samples for each output that has some, by its place.
 ///
-/// Every sample that the frame stands for is in one row or refused: rows that cannot be read, or say that they are more
+/// Every one of these is in one row or refused: rows that cannot be read, or say that they are more
 /// than these, are refused.
-pub(super) fn open(frame: &Frame, instance_id: u32) -> BTreeMap<u32, Arc<RolledUp>> {
+pub(super) fn open(frame: &Frame, instance_id: u32, all: u64) -> BTreeMap<u32, Arc<RolledUp>> {
     let mut by_output = BTreeMap::new();
     if frame.rollups.is_empty() {
         return by_output;
     }
-    let all = samples_in(frame);
     let series = series_of(frame, instance_id);
     for rollup in &frame.rollups {
         let mut rows: BTreeMap<u32, Result<Arc<Row>, Refusal>> = BTreeMap::new();

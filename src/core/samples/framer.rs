@@ -6,8 +6,11 @@
 
 use super::{
     decode::{Definition, Point},
-    frame::{Closed, FrameBuilder, Limits},
-    rollup::{fold::Folder, spec::Wanted},
+    frame::{self, Closed, FrameBuilder, Limits},
+    rollup::{
+        fold::{self, Folder},
+        spec::Wanted,
+    },
 };
 use crate::{core::dimensions::Kept, wire::session::Frame};
 
@@ -22,6 +25,13 @@ pub struct Framer {
     rows: Option<Folder>,
     only_rows: bool,
     last_seq: u64,
+}
+
+/// What a framer knows of a series that comes again and again. Of one framer and one series.
+#[derive(Debug, Default)]
+pub struct Memo {
+    samples: frame::Memo,
+    rows: fold::Memo,
 }
 
 impl Framer {
@@ -59,15 +69,36 @@ impl Framer {
 
     /// Takes one sample; answers the frame that it fills, if it fills one.
     pub fn push(&mut self, point: &Point<'_>, now_ms: i64) -> Option<Closed> {
-        let Some(rows) = &mut self.rows else { return self.samples.push(point, now_ms) };
-        rows.add(point, now_ms);
-        let is_full = rows.is_full(self.limits.bytes_max);
-        if self.only_rows {
-            return if is_full { self.close() } else { None };
+        if let Some(rows) = &mut self.rows {
+            rows.add(point, now_ms);
         }
-        match self.samples.push(point, now_ms) {
+        let closed = if self.only_rows { None } else { self.samples.push(point, now_ms) };
+        self.finish(closed)
+    }
+
+    /// The same for a sample of a series that may come again.
+    pub fn push_again(
+        &mut self,
+        point: &Point<'_>,
+        memo: &mut Memo,
+        now_ms: i64,
+    ) -> Option<Closed> {
+        if let Some(rows) = &mut self.rows {
+            rows.add_again(point, &mut memo.rows, now_ms);
+        }
+        let closed = match self.only_rows {
+            true => None,
+            false => self.samples.push_again(point, &mut memo.samples, now_ms),
+        };
+        self.finish(closed)
+    }
+
+    /// What the last sample has filled: a frame of samples, or the room for rows.
+    fn finish(&mut self, closed: Option<Closed>) -> Option<Closed> {
+        let Some(rows) = &self.rows else { return closed };
+        match closed {
             Some(closed) => Some(self.with_rows(closed)),
-            None if is_full => self.close(),
+            None if rows.is_full(self.limits.bytes_max) => self.close(),
             None => None,
         }
     }

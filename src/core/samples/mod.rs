@@ -4,6 +4,7 @@
 pub mod decode;
 pub mod frame;
 pub mod framer;
+pub mod lines;
 pub mod nudge;
 pub mod rollup;
 pub mod series;

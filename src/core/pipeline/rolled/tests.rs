@@ -1,5 +1,9 @@
-use super::*;
+use super::{open as open_all, *};
 use crate::wire::session::{Rollup, RollupRow, Series};
+
+fn open(frame: &Frame, instance_id: u32) -> BTreeMap<u32, Arc<RolledUp>> {
+    open_all(frame, instance_id, frame.samples)
+}
 
 /// A frame of one series with rows of so many samples each.
 fn frame(samples: u64, counts: &[u64]) -> Frame {

@@ -149,6 +149,7 @@ proptest! {
             pipeline.accept(key, &closed.frame, now_ms);
         };
         let mut now_ms = 0;
+        let mut memos: BTreeMap<_, Memo> = BTreeMap::new();
         for made in order {
             now_ms = made.at_ms + made.late_ms;
             while let Some(due_ms) = framer.due_ms().filter(|due_ms| *due_ms <= now_ms) {
@@ -163,7 +164,12 @@ proptest! {
                 tags: Pairs(tags.to_vec()),
                 metadata: Pairs::default(),
             };
-            take(framer.push(&point, now_ms), now_ms);
+            let closed = match memos.get_mut(&(made.metric, made.status, made.url)) {
+                Some(memo) => framer.push_again(&point, memo, now_ms),
+                None => framer.push(&point, now_ms),
+            };
+            memos.entry((made.metric, made.status, made.url)).or_default();
+            take(closed, now_ms);
         }
         take(framer.close(), now_ms);
         prop_assert!(framer.close().is_none() && framer.due_ms().is_none());

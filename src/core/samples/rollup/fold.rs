@@ -41,7 +41,18 @@ pub struct Folder {
     series: Vec<Arc<Known>>,
     seconds: BTreeMap<i64, Second>,
     closed: BTreeMap<i64, i64>,
+    /// How often the series were learnt anew.
+    epoch: u64,
+    /// Bytes of all that is open.
+    bytes: usize,
     key: Vec<u8>,
+}
+
+/// What a folder knows of a series of samples that comes again and again.
+#[derive(Debug, Default)]
+pub struct Memo {
+    epoch: u64,
+    places: Box<[u32]>,
 }
 
 /// Outputs whose rows have the same dimensions.
@@ -102,6 +113,8 @@ impl Folder {
             series: Vec::new(),
             seconds: BTreeMap::new(),
             closed: BTreeMap::new(),
+            epoch: 1,
+            bytes: 0,
             key: Vec::new(),
         }
     }
@@ -115,6 +128,16 @@ impl Folder {
 
     /// Takes one sample.
     pub fn add(&mut self, point: &Point<'_>, now_ms: i64) {
+        self.add_again(point, &mut Memo::default(), now_ms);
+    }
+
+    /// The same for a sample of a series that may come again.
+    pub fn add_again(&mut self, point: &Point<'_>, memo: &mut Memo, now_ms: i64) {
+        if memo.epoch != self.epoch {
+            self.know_names(point);
+            let places = (0..self.routes.len()).map(|route| self.place(route, point)).collect();
+            *memo = Memo { epoch: self.epoch, places };
+        }
         let at = point.time_ns.div_euclid(SECOND_NS);
         let second = self.seconds.entry(at).or_insert_with(|| Second::new(now_ms));
         second.samples += 1;
@@ -122,14 +145,10 @@ impl Folder {
             second.not_finite += 1;
             return;
         }
-        self.know_names(point);
-        for route in 0..self.routes.len() {
-            let place = self.place(route, point);
-            let Some(known) = usize::try_from(place).ok().and_then(|at| self.series.get(at)) else {
-                continue;
-            };
-            if let Some(second) = self.seconds.get_mut(&at) {
-                second.add(place, known, point);
+        for place in &memo.places {
+            let known = usize::try_from(*place).ok().and_then(|at| self.series.get(at));
+            if let Some(known) = known {
+                self.bytes += second.add(*place, known, point);
             }
         }
     }
@@ -146,8 +165,7 @@ impl Folder {
 
     /// Whether more is open than may be, with so many bytes for a frame.
     pub fn is_full(&self, bytes_max: usize) -> bool {
-        let bytes: usize = self.seconds.values().map(|second| second.bytes).sum();
-        bytes >= bytes_max || self.series.len() >= SERIES_MAX
+        self.bytes >= bytes_max || self.series.len() >= SERIES_MAX
     }
 
     /// Puts the rows of the seconds that are due into `frame`, or those of all with `due_ms` at the end of time.
@@ -169,6 +187,7 @@ impl Folder {
             let Some(second) = self.seconds.remove(&at) else { continue };
             let time_ns = self.time_ns(at, frame.seq);
             frame.samples += second.samples;
+            self.bytes = self.bytes.saturating_sub(second.bytes);
             for rollup in &mut rollups {
                 rollup.not_finite += second.not_finite;
             }
@@ -188,6 +207,7 @@ impl Folder {
             self.by_text.clear();
             self.by_series.clear();
             self.series.clear();
+            self.epoch += 1;
         }
     }
 
@@ -271,8 +291,9 @@ impl Second {
         Self { since_ms, samples: 0, not_finite: 0, bytes: 0, cells: BTreeMap::new() }
     }
 
-    fn add(&mut self, place: u32, known: &Known, point: &Point<'_>) {
-        let (value, time_ns) = (point.value, point.time_ns);
+    /// Takes a sample of one series, and tells how many bytes more it takes.
+    fn add(&mut self, place: u32, known: &Known, point: &Point<'_>) -> usize {
+        let (value, time_ns, before) = (point.value, point.time_ns, self.bytes);
         let cell = self.cells.entry(place).or_insert_with(|| {
             self.bytes += CELL_BYTES + known.bytes;
             Cell {
@@ -294,6 +315,7 @@ impl Second {
         if has_histogram(known.kind) && cell.histogram.add(value) {
             self.bytes += CLASS_BYTES;
         }
+        self.bytes - before
     }
 }
 
