@@ -80,7 +80,7 @@ fn run(server: &Server, outputs: &[Value]) -> Vec<Value> {
         }
         output
     };
-    let test = json!({
+    let load_test = json!({
         "apiVersion": "weir.dev/v1alpha1",
         "kind": "LoadTest",
         "metadata": {"name": "rollup"},
@@ -90,9 +90,9 @@ fn run(server: &Server, outputs: &[Value]) -> Vec<Value> {
             "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
         },
     });
-    fs::write(file("test.json"), test.to_string()).unwrap();
+    fs::write(file("test.json"), load_test.to_string()).unwrap();
     let binary = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("set {name}"));
-    let status = Command::new(binary("WEIR_BIN"))
+    let ended = Command::new(binary("WEIR_BIN"))
         .arg("run")
         .arg(file("test.json"))
         .arg("--k6")
@@ -105,7 +105,7 @@ fn run(server: &Server, outputs: &[Value]) -> Vec<Value> {
         .expect("weir starts");
     let text = fs::read_to_string(file("result.json")).unwrap();
     let result: Value = serde_json::from_str(&text).unwrap();
-    assert!(status.success(), "{}", result["outcome"]);
+    assert!(ended.success(), "{}", result["outcome"]);
     let accounts = result["outputs"].as_array().unwrap().clone();
     for account in &accounts {
         eprintln!("{account}");
@@ -200,8 +200,8 @@ fn samples_and_rows_of_one_run_say_the_same() {
     let mut others: BTreeSet<String> = BTreeSet::new();
     for line in samples.lines() {
         let row: Value = serde_json::from_str(line).unwrap();
-        let names = row["dimensions"].as_object().unwrap().keys().cloned();
-        others.extend(names.filter(|name| {
+        let own = row["dimensions"].as_object().unwrap().keys().cloned();
+        others.extend(own.filter(|name| {
             ![&named[..], &["instance_id", "testid"]].concat().contains(&name.as_str())
         }));
     }

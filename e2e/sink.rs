@@ -455,12 +455,12 @@ async fn an_output_leaves_out_dimensions_that_another_wants() {
 fn folded(instance_id: u32) -> (Vec<Frame>, u64) {
     let all = Some(Dimensions { include: None, exclude: Some(Vec::new()) });
     let rollups = vec![RollupSpec { output: 0, dimensions: all }];
-    let mut framer =
+    let mut maker =
         Framer::new(instance_id, Limits::default(), [], &Wanted { rollups, only: true });
     let kinds = [("trend", Kind::Trend), ("gauge", Kind::Gauge), ("rate", Kind::Rate)];
     for (name, kind) in kinds {
         let (name, kind) = (Cow::Borrowed(name), Some(kind));
-        framer.define(&Definition { name, kind, contains: Contains::default() });
+        maker.define(&Definition { name, kind, contains: Contains::default() });
     }
     let began_ns = now_ns() - 60_000_000_000;
     let long = "ü".repeat(2000);
@@ -490,14 +490,14 @@ fn folded(instance_id: u32) -> (Vec<Frame>, u64) {
                     metadata: Pairs::default(),
                 };
                 samples += 1;
-                frames.extend(framer.push(&point, 0).map(|closed| closed.frame));
+                frames.extend(maker.push(&point, 0).map(|closed| closed.frame));
             }
         }
         if second == 1 {
-            frames.extend(framer.close().map(|closed| closed.frame));
+            frames.extend(maker.close().map(|closed| closed.frame));
         }
     }
-    frames.extend(framer.close().map(|closed| closed.frame));
+    frames.extend(maker.close().map(|closed| closed.frame));
     (frames, samples)
 }
 

@@ -180,9 +180,12 @@ impl Pipeline {
         };
         let rolled = rolled::open(frame, key.instance_id, sample_count);
         let lanes = (0_u32..).zip(&mut self.lanes);
-        let shares = lanes.map(|(at, lane)| match lane.is_rollup() {
-            true => share_rolled(lane, id, rolled.get(&at), sample_count, now_ms),
-            false => share(lane, id, &opened, now_ms),
+        let shares = lanes.map(|(at, lane)| {
+            if lane.is_rollup() {
+                share_rolled(lane, id, rolled.get(&at), sample_count, now_ms)
+            } else {
+                share(lane, id, &opened, now_ms)
+            }
         });
         let shares = shares.collect();
         self.held.insert(key.clone(), id);

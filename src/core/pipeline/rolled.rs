@@ -120,15 +120,12 @@ pub(super) fn open(frame: &Frame, instance_id: u32, all: u64) -> BTreeMap<u32, A
                 *opened.refused.entry(refusal).or_default() += samples;
             }
         };
-        match left {
-            Some(left) => {
-                refuse(Refusal::NotFinite, rollup.not_finite);
-                refuse(Refusal::Malformed, left);
-            }
-            None => {
-                refuse(Refusal::Malformed, all);
-                opened.rows.clear();
-            }
+        if let Some(left) = left {
+            refuse(Refusal::NotFinite, rollup.not_finite);
+            refuse(Refusal::Malformed, left);
+        } else {
+            refuse(Refusal::Malformed, all);
+            opened.rows.clear();
         }
         let opened = Arc::new(opened);
         by_output.extend(rollup.outputs.iter().map(|output| (*output, opened.clone())));

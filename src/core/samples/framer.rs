@@ -50,7 +50,7 @@ impl Framer {
         Self {
             samples: FrameBuilder::keeping(
                 instance_id,
-                Limits { linger_ms, bytes_max, ..limits },
+                Limits { bytes_max, linger_ms, ..limits },
                 kept,
             ),
             rows: (!wanted.rollups.is_empty()).then(|| Folder::new(instance_id, &wanted.rollups)),
@@ -86,9 +86,10 @@ impl Framer {
         if let Some(rows) = &mut self.rows {
             rows.add_again(point, &mut memo.rows, now_ms);
         }
-        let closed = match self.only_rows {
-            true => None,
-            false => self.samples.push_again(point, &mut memo.samples, now_ms),
+        let closed = if self.only_rows {
+            None
+        } else {
+            self.samples.push_again(point, &mut memo.samples, now_ms)
         };
         self.finish(closed)
     }

@@ -102,15 +102,15 @@ fn frame_bytes() -> impl Strategy<Value = Vec<u8>> {
 fn folded(times: usize, only: bool) -> Vec<Frame> {
     let rollups = [0, 1].map(|output| RollupSpec { output, dimensions: None }).into();
     let limits = Limits { samples_max: 1 + times, ..Limits::default() };
-    let mut framer = Framer::new(1, limits, [], &Wanted { rollups, only });
+    let mut maker = Framer::new(1, limits, [], &Wanted { rollups, only });
     let mut frames = Vec::new();
     for line in LINES.iter().cycle().take(times * LINES.len()) {
         match decode(line.as_bytes()).unwrap() {
-            Line::Metric(definition) => framer.define(&definition),
-            Line::Point(point) => frames.extend(framer.push(&point, 0)),
+            Line::Metric(definition) => maker.define(&definition),
+            Line::Point(point) => frames.extend(maker.push(&point, 0)),
         }
     }
-    frames.extend(framer.close());
+    frames.extend(maker.close());
     frames.into_iter().map(|closed| closed.frame).collect()
 }
 
