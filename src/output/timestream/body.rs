@@ -8,6 +8,7 @@ use std::io::Write;
 
 use crate::core::pipeline::{
     batch::{Batch, Record},
+    rolled::{self, Rolled},
     row::value_text,
 };
 
@@ -19,7 +20,14 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
     body.text(database);
     body.raw(",\"TableName\":");
     body.text(table);
-    body.raw(",\"CommonAttributes\":{\"MeasureValueType\":\"DOUBLE\",\"TimeUnit\":\"NANOSECONDS\"");
+    let is_rolled = batch.records.iter().any(|record| record.rolled.is_some());
+    let time_ns = batch.common_time_ns();
+    body.raw(",\"CommonAttributes\":{\"TimeUnit\":\"NANOSECONDS\",\"MeasureValueType\":");
+    body.raw(if is_rolled { "\"MULTI\"" } else { "\"DOUBLE\"" });
+    if let Some(time_ns) = time_ns {
+        body.raw(",\"Time\":");
+        body.number(time_ns);
+    }
     if let Some(measure) = &batch.measure {
         body.raw(",\"MeasureName\":");
         body.text(measure);
@@ -28,7 +36,16 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
     body.raw("},\"Records\":[");
     for (at, record) in batch.records.iter().enumerate() {
         body.raw(if at == 0 { "{" } else { ",{" });
-        body.record(batch, record);
+        body.values(record);
+        if time_ns.is_none() {
+            body.raw(",\"Time\":");
+            body.number(record.time_ns);
+        }
+        if batch.measure.is_none() {
+            body.raw(",\"MeasureName\":");
+            body.text(&record.row.measure);
+        }
+        body.dimensions(batch.own_dimensions(record));
         body.raw("}");
     }
     body.raw("]}");
@@ -55,18 +72,41 @@ impl Body {
         }
     }
 
-    fn record(&mut self, batch: &Batch, record: &Record) {
-        self.raw("\"MeasureValue\":\"");
-        self.raw(&value_text(record.value));
-        self.raw("\",\"Time\":\"");
+    /// A number, which the API wants as a string.
+    fn number(&mut self, number: impl std::fmt::Display) {
         // As above.
-        write!(self.0, "{}", record.time_ns).unwrap_or_default();
-        self.raw("\"");
-        if batch.measure.is_none() {
-            self.raw(",\"MeasureName\":");
-            self.text(&record.row.measure);
+        write!(self.0, "\"{number}\"").unwrap_or_default();
+    }
+
+    fn values(&mut self, record: &Record) {
+        let Some(rolled) = &record.rolled else {
+            self.raw("\"MeasureValue\":");
+            return self.number(value_text(record.value));
+        };
+        self.columns(record.value, rolled);
+    }
+
+    /// The columns of a row of a second.
+    fn columns(&mut self, sum: f64, rolled: &Rolled) {
+        self.raw("\"MeasureValues\":[{\"Name\":\"");
+        self.raw(rolled::COUNT);
+        self.raw("\",\"Type\":\"BIGINT\",\"Value\":");
+        self.number(rolled.count);
+        let doubles = [(rolled::SUM, sum), (rolled::MIN, rolled.min), (rolled::MAX, rolled.max)];
+        for (name, value) in doubles.into_iter().chain(rolled.last.map(|last| (rolled::LAST, last)))
+        {
+            self.raw("},{\"Name\":\"");
+            self.raw(name);
+            self.raw("\",\"Type\":\"DOUBLE\",\"Value\":");
+            self.number(value_text(value));
         }
-        self.dimensions(batch.own_dimensions(record));
+        if !rolled.histogram.is_empty() {
+            self.raw("},{\"Name\":\"");
+            self.raw(rolled::HISTOGRAM);
+            self.raw("\",\"Type\":\"VARCHAR\",\"Value\":");
+            self.text(&rolled.histogram);
+        }
+        self.raw("}]");
     }
 
     fn dimensions<'a, T: AsRef<str> + 'a>(&mut self, pairs: impl Iterator<Item = &'a (T, T)>) {
@@ -84,3 +124,6 @@ impl Body {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,4 +8,3 @@ pub mod client;
 pub mod config;
 pub mod outcome;
 pub mod probe;
-pub mod request;
