@@ -58,7 +58,7 @@ pub(super) struct Args {
     /// Ship samples: an output wants them
     #[arg(long)]
     ship_samples: bool,
-    /// Which dimensions the rows of each output have: a list of spec.outputs[].timestream.dimensions as JSON
+    /// Which dimensions the rows of each output have: a list of their `dimensions` in spec.outputs as JSON
     #[arg(long, value_name = "JSON", value_parser = parse_dimensions)]
     dimensions: Option<OutputDimensions>,
     /// Disk space for samples that no output has taken yet
@@ -97,7 +97,7 @@ fn parse_thresholds(text: &str) -> Result<Thresholds, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// `spec.outputs[].timestream.dimensions`.
+/// The `dimensions` of each output.
 type OutputDimensions = Vec<Option<Dimensions>>;
 
 fn parse_dimensions(text: &str) -> Result<OutputDimensions, String> {

@@ -51,8 +51,8 @@ impl Kept {
 
 /// What the spec says of the dimensions of each output that takes samples; empty where all of them have all dimensions.
 pub fn of_outputs(outputs: &[Output]) -> Vec<Option<Dimensions>> {
-    let kinds = outputs.iter().filter_map(|output| output.timestream.as_ref());
-    let all: Vec<Option<Dimensions>> = kinds.map(|output| output.dimensions.clone()).collect();
+    let all: Vec<Option<Dimensions>> =
+        outputs.iter().map(|output| output.dimensions().cloned()).collect();
     if all.iter().all(Option::is_none) { Vec::new() } else { all }
 }
 

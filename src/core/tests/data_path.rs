@@ -17,11 +17,12 @@ use crate::{
     core::{
         dimensions::Kept,
         pipeline::{
-            batch::{BATCH_RECORDS_MAX, Batch},
+            batch::Batch,
             lane::LaneConfig,
             pipeline::{Accepted, FrameKey, Pipeline, Write},
             retry::{Failure, Written},
             row::{Refusal, Row},
+            shape::Shape,
         },
         samples::{
             decode::{Pairs, Point},
@@ -101,7 +102,13 @@ impl Table {
             return failed(Failure::Connection);
         }
         if dice.percent(throttles) {
-            return failed(Failure::Throttled);
+            let patience_ms = u32::try_from(now_ms % 2_000).unwrap();
+            let says_how_long = now_ms % 2 == 0;
+            return failed(if says_how_long {
+                Failure::ThrottledFor(patience_ms)
+            } else {
+                Failure::Throttled
+            });
         }
         if dice.percent(fails) {
             // Nothing, or a part of it, was written.
@@ -223,12 +230,17 @@ impl World {
             rot: if kind == 3 { 1 + dice.below(40_u64) } else { 0 },
             capacity: if kind == 1 { 2_000 + dice.below(30_000_usize) } else { usize::MAX },
         };
-        let lanes: Vec<LaneConfig> = (0..=dice.below(2_u32))
+        let lanes: Vec<LaneConfig> = (0..=dice.below(2_u64))
             .map(|at| LaneConfig {
                 name: format!("output{at}"),
                 writes_max: 1 + dice.below(6_usize),
                 linger_ms: dice.ms(300),
                 kept: kept(&mut dice),
+                shape: if (seed / 4 + at).is_multiple_of(2) {
+                    Shape::Records
+                } else {
+                    Shape::Lines
+                },
             })
             .collect();
         let all_kept: Vec<Kept> = lanes.iter().map(|lane| lane.kept.clone()).collect();
@@ -412,7 +424,8 @@ impl World {
         let Some(pipeline) = &mut self.aggregator else { return };
         if let Some(write) = pipeline.poll_write(self.now_ms) {
             let count = write.batch.records.len();
-            assert!((1..=BATCH_RECORDS_MAX).contains(&count), "{count} records");
+            let most = pipeline.lanes()[write.lane].shape().records_max();
+            assert!((1..=most).contains(&count), "{count} records");
             self.under_way.push(write);
         }
     }

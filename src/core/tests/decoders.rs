@@ -197,6 +197,7 @@ impl Field {
             writes_max: 2,
             linger_ms: 0,
             kept: crate::core::dimensions::Kept::All,
+            shape: crate::core::pipeline::shape::Shape::Records,
         };
         Self {
             rally: Rally::new(config(), former, 0),

@@ -4,14 +4,20 @@ use super::*;
 use crate::{
     core::{
         dimensions::Kept,
-        pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure},
+        pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure, shape::Shape},
     },
     wire::session::Series,
 };
 
 /// An output that takes whatever waits.
 fn lane(name: &str) -> LaneConfig {
-    LaneConfig { name: name.to_owned(), writes_max: 4, linger_ms: 0, kept: Kept::All }
+    LaneConfig {
+        name: name.to_owned(),
+        writes_max: 4,
+        linger_ms: 0,
+        kept: Kept::All,
+        shape: Shape::Records,
+    }
 }
 
 fn key(instance_id: u32, seq: u64) -> FrameKey {

@@ -23,6 +23,7 @@ use crate::{
             lane::LaneConfig,
             pipeline::{FrameKey, Pipeline},
             row::{Refusal, Row},
+            shape::Shape,
         },
     },
     wire::session::{Frame, Series},
@@ -80,7 +81,13 @@ async fn output(url: &str, create: Option<v1alpha1::TimestreamCreate>) -> Timest
 }
 
 fn batch() -> Arc<Batch> {
-    let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0, kept: Kept::All };
+    let lane = LaneConfig {
+        name: "a".to_owned(),
+        writes_max: 1,
+        linger_ms: 0,
+        kept: Kept::All,
+        shape: Shape::Records,
+    };
     let mut pipeline = Pipeline::new(vec![lane]);
     let frame = Frame {
         seq: 1,
