@@ -1,6 +1,6 @@
 //! Real k6 through `weir run` into a real server that takes InfluxDB's line protocol, VictoriaMetrics, with a proxy before it
 //! that throttles, fails and cuts: every sample that k6 emitted is there in the end, with its tags, or is counted.
-//! Environment: `WEIR_BIN`, `WEIR_K6`, `WEIR_VICTORIA_METRICS` (the binaries).
+//! V3 is asked by TLS. Environment: `WEIR_BIN`, `WEIR_K6`, `WEIR_VICTORIA_METRICS` (the binaries).
 //!
 //! VictoriaMetrics keeps milliseconds, and keeps what is written twice twice. So each sample of the script has a series of
 //! its own (the tags `vu` and `iter`), and what is counted there are distinct samples; the proxy counts points as InfluxDB
@@ -62,6 +62,7 @@ export const options = {{
   scenarios: {{ load: {{
     executor: 'shared-iterations', vus: {RATE}, iterations: {iterations}, maxDuration: '10m' }} }} }};
 export default function () {{
+  if (__ENV.WEIR_INFLUXDB_TOKEN || __ENV.WEIR_INFLUXDB_TOKEN_0) exec.test.abort('the token shows');
   const number = exec.scenario.iterationInTest;
   seen.add(number, {{ odd: {odd}, time: {no_line} }});
   for (let i = 0; i < {NOISE}; i++) noise.add(1, {{ at: String(i) }});
@@ -111,9 +112,11 @@ impl Ended {
 impl Run {
     fn start(output: Value, faults: Faults, seconds: u32, env: &[(&str, &str)]) -> Self {
         let server = Victoria::start();
-        let proxy = Proxy::start(server.port(), faults);
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
+        let certificate = file("certificate.pem");
+        let is_tls = output["api"] == "V3";
+        let proxy = Proxy::start(server.port(), faults, is_tls.then_some(&*certificate));
         fs::write(file("script.js"), script(seconds)).unwrap();
         let mut output = output;
         output["url"] = json!(proxy.url());
@@ -140,6 +143,7 @@ impl Run {
             .arg("--result")
             .arg(file("result.json"))
             .envs(env.iter().copied())
+            .env("SSL_CERT_FILE", certificate)
             .stdin(Stdio::null())
             .stdout(fs::File::create(file("stdout")).unwrap())
             .stderr(fs::File::create(file("stderr")).unwrap())

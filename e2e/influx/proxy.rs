@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +14,7 @@ use std::{
 };
 
 use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
+use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::json;
 
 use crate::victoria::Labels;
@@ -53,9 +55,13 @@ pub(crate) struct Seen {
     pub(crate) wrong: Vec<String>,
 }
 
+/// A connection, by TLS or not.
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
 /// The proxy.
 pub(crate) struct Proxy {
-    port: u16,
+    url: String,
     inner: Arc<Inner>,
 }
 
@@ -76,24 +82,33 @@ struct Call {
 type Answer = Option<(u16, Option<u32>, String)>;
 
 impl Proxy {
-    pub(crate) fn start(upstream: u16, faults: Faults) -> Self {
+    /// Listens on loopback; by TLS where there is a file to write its certificate to.
+    pub(crate) fn start(upstream: u16, faults: Faults, certificate: Option<&Path>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let (is_down, seen) = (AtomicBool::new(false), Mutex::default());
         let inner = Arc::new(Inner { upstream, faults, is_down, seen });
+        let tls = certificate.map(tls);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let own = inner.clone();
         // It ends with the process.
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let inner = own.clone();
-                thread::spawn(move || inner.serve(&stream));
+                let (inner, tls) = (own.clone(), tls.clone());
+                thread::spawn(move || match tls {
+                    Some(tls) => {
+                        let session = ServerConnection::new(tls).unwrap();
+                        inner.serve(StreamOwned::new(session, stream));
+                    }
+                    None => inner.serve(stream),
+                });
             }
         });
-        Self { port, inner }
+        Self { url: format!("{scheme}://127.0.0.1:{port}"), inner }
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) fn set_down(&self, is_down: bool) {
@@ -106,13 +121,13 @@ impl Proxy {
 }
 
 impl Inner {
-    fn serve(&self, stream: &TcpStream) {
+    fn serve(&self, stream: impl Stream) {
         let mut reader = BufReader::new(stream);
         while let Some(call) = read_call(&mut reader) {
             let Some((status, retry_after, body)) = self.answer(&call) else { return };
             let wait = retry_after.map_or(String::new(), |s| format!("retry-after: {s}\r\n"));
             let length = body.len();
-            let mut to = stream;
+            let to = reader.get_mut();
             let sent =
                 write!(to, "HTTP/1.1 {status} x\r\n{wait}content-length: {length}\r\n\r\n{body}");
             if sent.is_err() {
@@ -217,6 +232,20 @@ impl Seen {
     }
 }
 
+/// A certificate of its own, written to the file.
+fn tls(certificate: &Path) -> Arc<ServerConfig> {
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(certificate, own.cert.pem()).unwrap();
+    let key = PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into());
+    let config =
+        ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key);
+    Arc::new(config.unwrap())
+}
+
 /// What a line is, named as VictoriaMetrics names it.
 fn point(line: &ParsedLine<'_>) -> Result<(Labels, i64, f64), String> {
     let mut labels = Labels::new();
@@ -231,7 +260,7 @@ fn point(line: &ParsedLine<'_>) -> Result<(Labels, i64, f64), String> {
 }
 
 /// The next call of a connection; none when it has ended.
-fn read_call(reader: &mut BufReader<&TcpStream>) -> Option<Call> {
+fn read_call(reader: &mut BufReader<impl Stream>) -> Option<Call> {
     let mut head = Vec::new();
     loop {
         let mut line = String::new();

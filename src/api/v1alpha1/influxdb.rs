@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Dimensions;
 
 /// A server that takes InfluxDB's line protocol: InfluxDB 2 and 3, Amazon Timestream for InfluxDB, VictoriaMetrics and
-/// others. A sample is a line as k6's own output writes it: measurement = metric, tags, the field `value`, the time in
+/// others. A sample is a line: the metric is the measurement, each tag a tag, the value the field `value`, the time in
 /// nanoseconds.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,10 +4,10 @@ use super::row::Refusal;
 
 /// Tries of failed writes before others must have succeeded, for each write that may be under way.
 const BURST_PER_WRITE: usize = 8;
-/// Longest time in milliseconds for which an output that asks for patience is left alone: a drain has a deadline.
-pub const PATIENCE_MS_MAX: i64 = 30_000;
 /// Failed writes that are tried again whatever happens, each after its pause.
 const FLOOR: usize = 4;
+/// Longest time in milliseconds for which an output that asks for patience is left alone: a drain has a deadline.
+pub const PATIENCE_MS_MAX: i64 = 30_000;
 
 /// What became of one write.
 #[derive(Clone, Debug, PartialEq, Eq)]

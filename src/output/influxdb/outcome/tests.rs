@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn answer(status: u16, body: &str) -> Answer<'_> {
@@ -132,4 +134,47 @@ fn any_body_is_read_without_harm_and_shown_on_one_line() {
     }
     let Written::Failed(_, text) = written(500, &"x".repeat(1 << 20), 2) else { panic!() };
     assert!(text.len() < 500);
+}
+
+/// A body as a server could send it, some of its bytes changed.
+fn hostile() -> impl Strategy<Value = Vec<u8>> {
+    let partial = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m","line_number":2,"error_message":"bad"},{"original_line":"m","line_number":18446744073709551615,"error_message":""}]}"#;
+    let dropped = r#"{"code":"unprocessable entity","message":"partial write: dropped=3"}"#;
+    let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+    let changed =
+        (prop::sample::select(vec![partial, dropped]), changes).prop_map(|(text, changes)| {
+            let mut bytes = text.as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            bytes
+        });
+    prop_oneof![changed, prop::collection::vec(any::<u8>(), 0..64)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_answer_does_harm_and_none_but_a_success_counts_as_one(
+        status in 100_u16..1000,
+        retry_after in prop::option::of(any::<String>()),
+        body in hostile(),
+        lines in 1_usize..6,
+        now_unix_ms in any::<i64>(),
+    ) {
+        let answer =
+            Answer { status, retry_after: retry_after.as_deref(), location: None, body: &body };
+        match of_answer(answer, lines, "bucket b", now_unix_ms) {
+            Written::Stored => prop_assert!(status == 204 || (status == 200 && body.is_empty())),
+            Written::Partly(refused) => {
+                prop_assert!([400, 413, 422].contains(&status));
+                prop_assert!(!refused.is_empty() && refused.iter().all(|(at, _)| *at < lines));
+            }
+            Written::Invalid(said) | Written::Failed(_, said) | Written::Fatal(said) => {
+                prop_assert!(said.contains(&status.to_string()), "{said}");
+            }
+        }
+    }
 }
