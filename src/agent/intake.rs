@@ -40,6 +40,9 @@ use crate::core::{
 const PIPE_BYTES: i32 = 1 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
+/// k6 writes each line by itself. One that finds a reader waiting wakes it, for that one line: so lines are left to gather
+/// for so long, in which k6 fills no more than a part of the pipe.
+const GATHER: Duration = Duration::from_millis(4);
 /// Longest line that is read; k6 writes some 300 bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -238,13 +241,18 @@ struct Reader {
 impl Reader {
     fn read_all(&mut self, mut pipe: File) -> io::Result<()> {
         let mut buffer = vec![0; READ_BYTES];
+        let mut more = false;
         loop {
             if self.wait(&pipe)? {
+                if !more {
+                    thread::sleep(GATHER);
+                }
                 let n = pipe.read(&mut buffer)?;
                 if n == 0 {
                     break;
                 }
                 self.take(buffer.get(..n).unwrap_or_default());
+                more = n == buffer.len();
             }
             let closed = self.builder.poll(self.now_ms());
             self.place(closed);
