@@ -78,8 +78,17 @@ struct Call {
     body: String,
 }
 
-/// What is answered; nothing where the connection is cut.
-type Answer = Option<(u16, Option<u32>, String)>;
+struct Answer {
+    status: u16,
+    retry_after_seconds: Option<u32>,
+    body: String,
+}
+
+impl Answer {
+    fn of(status: u16, body: impl Into<String>) -> Self {
+        Self { status, retry_after_seconds: None, body: body.into() }
+    }
+}
 
 impl Proxy {
     /// Listens on loopback; by TLS where there is a file to write its certificate to.
@@ -124,8 +133,11 @@ impl Inner {
     fn serve(&self, stream: impl Stream) {
         let mut reader = BufReader::new(stream);
         while let Some(call) = read_call(&mut reader) {
-            let Some((status, retry_after, body)) = self.answer(&call) else { return };
-            let wait = retry_after.map_or(String::new(), |s| format!("retry-after: {s}\r\n"));
+            let Some(Answer { status, retry_after_seconds, body }) = self.answer(&call) else {
+                return;
+            };
+            let wait =
+                retry_after_seconds.map_or(String::new(), |s| format!("retry-after: {s}\r\n"));
             let length = body.len();
             let to = reader.get_mut();
             let sent =
@@ -136,7 +148,8 @@ impl Inner {
         }
     }
 
-    fn answer(&self, call: &Call) -> Answer {
+    /// What is answered; nothing where the connection is cut.
+    fn answer(&self, call: &Call) -> Option<Answer> {
         let (is_v3, scheme) = match call.target.as_str() {
             "/api/v2/write?org=load+tests&bucket=k6&precision=ns" => (false, "Token"),
             "/api/v3/write_lp?db=k6&precision=nanosecond&accept_partial=true&no_sync=false" => {
@@ -144,7 +157,7 @@ impl Inner {
             }
             other => {
                 self.lock().wrong.push(other.to_owned());
-                return Some((404, None, String::new()));
+                return Some(Answer::of(404, ""));
             }
         };
         if self.is_down.load(Ordering::SeqCst) {
@@ -153,11 +166,11 @@ impl Inner {
         }
         if call.token != format!("{scheme} {TOKEN}") {
             self.lock().unauthorized += 1;
-            return Some((401, None, r#"{"code":"unauthorized"}"#.to_owned()));
+            return Some(Answer::of(401, r#"{"code":"unauthorized"}"#));
         }
         if call.body.is_empty() {
             self.lock().probes += 1;
-            return Some((forward(self.upstream, ""), None, String::new()));
+            return Some(Answer::of(forward(self.upstream, ""), ""));
         }
         let dice = {
             let mut seen = self.lock();
@@ -167,18 +180,19 @@ impl Inner {
         let Faults { throttled, failed, cut } = self.faults;
         if dice < throttled {
             self.lock().throttled += 1;
-            return Some((429, (dice % 2 == 0).then_some(1), String::new()));
+            let retry_after_seconds = (dice % 2 == 0).then_some(1);
+            return Some(Answer { retry_after_seconds, ..Answer::of(429, "") });
         }
         if dice < throttled + failed {
             self.lock().failed += 1;
-            return Some((if dice % 2 == 0 { 500 } else { 503 }, None, String::new()));
+            return Some(Answer::of(if dice % 2 == 0 { 500 } else { 503 }, ""));
         }
         let answer = self.apply(&call.body, is_v3);
         if dice < throttled + failed + cut {
             self.lock().cut += 1;
             return None;
         }
-        answer
+        Some(answer)
     }
 
     /// Writes what can be written, as the version does.
@@ -200,18 +214,18 @@ impl Inner {
         }
         self.lock().poisoned_calls += u64::from(!refused.is_empty());
         if !refused.is_empty() && !is_v3 {
-            return Some((400, None, r#"{"code":"invalid","message":"it is poison"}"#.to_owned()));
+            return Answer::of(400, r#"{"code":"invalid","message":"it is poison"}"#);
         }
         let status = if good.is_empty() { 204 } else { forward(self.upstream, &good) };
         if status != 204 {
-            return Some((status, None, String::new()));
+            return Answer::of(status, "");
         }
         self.lock().remember(points);
         if refused.is_empty() {
-            return Some((204, None, String::new()));
+            return Answer::of(204, "");
         }
         let error = "partial write of line protocol occurred";
-        Some((400, None, json!({"error": error, "data": refused}).to_string()))
+        Answer::of(400, json!({"error": error, "data": refused}).to_string())
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {

@@ -124,13 +124,10 @@ impl InfluxDbOutput {
                 body,
             })
         };
-        match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                let why = format!("no answer within {} s", CALL_TIMEOUT.as_secs());
-                Err(Written::Failed(Failure::Timeout, why))
-            }
-        }
+        tokio::time::timeout(CALL_TIMEOUT, call).await.unwrap_or_else(|_| {
+            let why = format!("no answer within {} s", CALL_TIMEOUT.as_secs());
+            Err(Written::Failed(Failure::Timeout, why))
+        })
     }
 
     async fn write_batch(&self, batch: &Batch) -> Written {

@@ -89,12 +89,11 @@ pub fn said(answer: Answer<'_>) -> String {
 /// How long to wait, in milliseconds: seconds, or a date.
 pub fn retry_after_ms(text: &str, now_unix_ms: i64) -> Option<u32> {
     let text = text.trim();
-    let ms = match text.parse::<u32>() {
-        Ok(seconds) => i64::from(seconds) * 1000,
-        Err(_) => {
-            let date = jiff::fmt::rfc2822::parse(text).ok()?;
-            date.timestamp().as_millisecond().saturating_sub(now_unix_ms)
-        }
+    let ms = if let Ok(seconds) = text.parse::<u32>() {
+        i64::from(seconds) * 1000
+    } else {
+        let date = jiff::fmt::rfc2822::parse(text).ok()?;
+        date.timestamp().as_millisecond().saturating_sub(now_unix_ms)
     };
     u32::try_from(ms.clamp(0, PATIENCE_MS_MAX)).ok()
 }

@@ -141,7 +141,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let partial = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m","line_number":2,"error_message":"bad"},{"original_line":"m","line_number":18446744073709551615,"error_message":""}]}"#;
     let dropped = r#"{"code":"unprocessable entity","message":"partial write: dropped=3"}"#;
     let changes = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
-    let changed =
+    let damaged =
         (prop::sample::select(vec![partial, dropped]), changes).prop_map(|(text, changes)| {
             let mut bytes = text.as_bytes().to_vec();
             for (at, byte) in changes {
@@ -150,7 +150,7 @@ fn hostile() -> impl Strategy<Value = Vec<u8>> {
             }
             bytes
         });
-    prop_oneof![changed, prop::collection::vec(any::<u8>(), 0..64)]
+    prop_oneof![damaged, prop::collection::vec(any::<u8>(), 0..64)]
 }
 
 proptest! {
