@@ -111,6 +111,16 @@ impl Ended {
 
 impl Run {
     fn start(output: Value, faults: Faults, seconds: u32, env: &[(&str, &str)]) -> Self {
+        Self::start_with(output, faults, seconds, env, 60)
+    }
+
+    fn start_with(
+        output: Value,
+        faults: Faults,
+        seconds: u32,
+        env: &[(&str, &str)],
+        drain_seconds: u32,
+    ) -> Self {
         let server = Victoria::start();
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str| folder.path().join(name);
@@ -128,7 +138,7 @@ impl Run {
             "metadata": {"name": "influx"},
             "spec": {
                 "parallelism": INSTANCES,
-                "deadlines": {"readySeconds": 60, "drainSeconds": 60},
+                "deadlines": {"readySeconds": 60, "drainSeconds": drain_seconds},
                 "script": {"file": {"path": file("script.js")}},
                 "outputs": [{"influxdb": output}],
             },
@@ -150,6 +160,14 @@ impl Run {
             .spawn()
             .expect("weir starts");
         Self { server, proxy, weir, folder, began: Instant::now(), seconds }
+    }
+
+    /// Waits until the first lines are there: the load is on.
+    fn await_lines(&self) {
+        while self.proxy.seen().points.is_empty() {
+            assert!(self.began.elapsed() < DEADLINE, "no line");
+            thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn end(&mut self) -> Ended {
@@ -254,10 +272,7 @@ impl Drop for Run {
 fn a_server_in_every_kind_of_trouble_at_once_gets_every_sample() {
     let faults = Faults { throttled: 30, failed: 10, cut: 5 };
     let run = Run::start(v2(), faults, 20, &[("WEIR_INFLUXDB_TOKEN", TOKEN)]);
-    while run.proxy.seen().points.is_empty() {
-        assert!(run.began.elapsed() < DEADLINE, "no line");
-        thread::sleep(Duration::from_millis(100));
-    }
+    run.await_lines();
     run.proxy.set_down(true);
     thread::sleep(Duration::from_secs(8));
     run.proxy.set_down(false);
@@ -294,6 +309,28 @@ fn lines_for_which_version_2_refuses_a_call_are_found_and_cost_no_other() {
     let refused = u64::from(RATE * run.seconds).div_ceil(50);
     assert_eq!(ended.rejected(), BTreeMap::from([("Invalid".to_owned(), refused)]));
     assert!(run.proxy.seen().poisoned_calls > refused, "each is looked for by halves");
+}
+
+#[test]
+fn what_a_server_that_stays_dead_never_got_is_counted_and_its_place_is_named() {
+    let env = [("WEIR_INFLUXDB_TOKEN", TOKEN)];
+    let mut run = Run::start_with(v2(), Faults::default(), 8, &env, 6);
+    run.await_lines();
+    run.proxy.set_down(true);
+    let ended = run.end();
+    eprintln!("dead for good: {}", ended.message());
+    assert_eq!(ended.reason(), "OutputFailed", "{}", ended.message());
+    let (emitted, stored) = (ended.count("emitted"), ended.count("stored"));
+    let in_flight = ended.count("inFlight");
+    assert_eq!(ended.rejected(), BTreeMap::new());
+    assert_eq!(emitted, stored + in_flight, "{}", ended.message());
+    let (count, places) = ended.message().split_once(" samples are not stored, of ").unwrap();
+    assert_eq!(count.parse(), Ok(in_flight), "{}", ended.message());
+    assert!(places.contains(" in the aggregator's memory"), "{}", ended.message());
+    let seen = run.proxy.seen();
+    assert_eq!(seen.wrong, Vec::<String>::new());
+    assert_eq!(seen.points.len() as u64, stored, "what went through is stored, and nothing else");
+    assert!(seen.refused_down > 0 && stored > 0 && in_flight > 0);
 }
 
 #[test]
