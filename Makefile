@@ -68,6 +68,13 @@ lossless: prepare ## Run real k6 into a stand-in that throttles, fails, cuts and
 	WEIR_BIN=$(CURDIR)/target/debug/weir WEIR_K6=$$(e2e/tools/get k6) WEIR_STANDIN=$(CURDIR)/target/debug/weir-standin \
 	cargo test --locked --features e2e --test lossless --test rollup -- --nocapture
 
+.PHONY: influx
+influx: prepare ## Run real k6 into VictoriaMetrics behind a proxy that throttles, fails and cuts, and count every sample (40 s)
+	cargo build --locked --bin weir
+	WEIR_BIN=$(CURDIR)/target/debug/weir WEIR_K6=$$(e2e/tools/get k6) \
+	WEIR_VICTORIA_METRICS=$$(e2e/tools/get victoria-metrics) \
+	cargo test --locked --features e2e --test influx -- --nocapture
+
 .PHONY: parity
 parity: prepare ## Compare Weir with k6 2 and k6 1, script by script, on this machine (PARITY=short: a part, k6 2 only)
 	cargo build --locked --bin weir
@@ -96,7 +103,7 @@ e2e: deploy ## Run the end-to-end tests on the cluster
 
 .PHONY: test
 test: ## Run everything: units, simulations, and the end-to-end tests on a cluster that is brought up and taken down
-	$(MAKE) unit sink lossless
+	$(MAKE) unit sink lossless influx
 	$(MAKE) parity PARITY=short
 	trap '$(MAKE) --no-print-directory cluster-down' EXIT; $(MAKE) e2e
 

@@ -248,7 +248,7 @@ async fn run(timestream: Timestream, frames: Vec<Vec<Frame>>) -> RunResult {
         ready_ms: 30_000,
         drain_ms: 90_000,
         runner_loss: RunnerLoss::default(),
-        outputs: vec![Output { name: None, timestream: Some(timestream) }],
+        outputs: vec![Output { timestream: Some(timestream), ..Output::default() }],
     };
     let (sessions_tx, sessions) = mpsc::channel(8);
     let (_control, control) = mpsc::channel(8);

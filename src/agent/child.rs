@@ -32,6 +32,7 @@ use crate::core::{
         log,
         version::Version,
     },
+    plan::TOKEN_ENV,
     summary::{kinds, wrapper},
 };
 use crate::io::telemetry;
@@ -236,6 +237,11 @@ impl K6 {
         changes: impl IntoIterator<Item = (&'a str, Option<String>)>,
     ) -> Command {
         let mut command = Command::new(&self.binary);
+        // Under `weir run` the outputs' tokens stand in the environment: they are not the script's.
+        let own = std::env::vars_os().map(|(name, _)| name);
+        for name in own.filter(|name| name.to_string_lossy().starts_with(TOKEN_ENV)) {
+            command.env_remove(name);
+        }
         command.args(argv).envs(&self.env).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
         for (name, value) in changes {
             match value {

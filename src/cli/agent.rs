@@ -61,7 +61,7 @@ pub(super) struct Args {
     /// Ship samples: an output wants them
     #[arg(long)]
     ship_samples: bool,
-    /// Which dimensions the rows of each output have: a list of spec.outputs[].timestream.dimensions as JSON
+    /// Which dimensions the rows of each output have: a list of their `dimensions` in spec.outputs as JSON
     #[arg(long, value_name = "JSON", value_parser = parse_dimensions)]
     dimensions: Option<OutputDimensions>,
     /// Which outputs want rows of a second instead of samples, with which dimensions, and whether all do, as JSON
@@ -103,7 +103,7 @@ fn parse_thresholds(text: &str) -> Result<Thresholds, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
-/// `spec.outputs[].timestream.dimensions`.
+/// The `dimensions` of each output.
 type OutputDimensions = Vec<Option<Dimensions>>;
 
 fn parse_rollups(text: &str) -> Result<Wanted, String> {

@@ -54,9 +54,11 @@ impl Kept {
 
 /// What the spec says of the dimensions of each output that takes samples; empty where all of them have all dimensions.
 pub fn of_outputs(outputs: &[Output]) -> Vec<Option<Dimensions>> {
-    let kinds = outputs.iter().filter_map(|output| output.timestream.as_ref());
-    let kinds = kinds.filter(|output| !is_rollup(output.mode));
-    let all: Vec<Option<Dimensions>> = kinds.map(|output| output.dimensions.clone()).collect();
+    let of_samples = outputs.iter().filter(|output| {
+        !output.timestream.as_ref().is_some_and(|timestream| is_rollup(timestream.mode))
+    });
+    let all: Vec<Option<Dimensions>> =
+        of_samples.map(|output| output.dimensions().cloned()).collect();
     if all.iter().all(Option::is_none) { Vec::new() } else { all }
 }
 

@@ -7,10 +7,18 @@ use crate::api::v1alpha1::{Output, RunnerLoss, TestSpec};
 
 /// Environment variable that carries the [`RunPlan`] as JSON to the aggregator.
 pub const PLAN_ENV: &str = "WEIR_PLAN";
+/// Environment variable with the token of each output whose own variable ([`token_env`]) is not set.
+pub const TOKEN_ENV: &str = "WEIR_INFLUXDB_TOKEN";
 /// TCP port on which the aggregator accepts agents.
 pub const SESSION_PORT: u16 = 7465;
 /// TCP port of `/livez`, `/readyz` and `/metrics` of operator and aggregator.
 pub const HTTP_PORT: u16 = 9090;
+
+/// Environment variable with the token of the output at this place in `spec.outputs`, the first being 0. A plan can be
+/// read by whoever may read pods; a token cannot.
+pub fn token_env(at: usize) -> String {
+    format!("{TOKEN_ENV}_{at}")
+}
 
 /// All that an aggregator knows before the first agent dials.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use super::timestream::client::TimestreamOutput;
+use super::{influxdb::client::InfluxDbOutput, timestream::client::TimestreamOutput};
 use crate::{
     api::v1alpha1,
     core::{
         dimensions::Kept,
-        pipeline::{batch::Batch, lane::LaneConfig, retry::Written},
+        pipeline::{batch::Batch, lane::LaneConfig, retry::Written, shape::Shape},
+        plan::{TOKEN_ENV, token_env},
         samples::rollup::spec::is_rollup,
     },
 };
@@ -53,17 +54,57 @@ impl std::fmt::Debug for OpenOutput {
 
 /// The outputs of a plan. Nothing is connected yet: what is wrong with one, its probe tells.
 pub fn open(outputs: &[v1alpha1::Output]) -> Vec<OpenOutput> {
-    let kinds = outputs.iter().filter_map(|output| Some((output, output.timestream.as_ref()?)));
-    kinds
-        .map(|(output, timestream)| OpenOutput {
-            lane: LaneConfig {
-                name: output.display_name().to_owned(),
-                writes_max: usize::try_from(timestream.max_concurrent_writes).unwrap_or(1).max(1),
-                linger_ms: timestream.linger_milliseconds.into(),
-                kept: Kept::of(timestream.dimensions.as_ref()),
-                is_rollup: is_rollup(timestream.mode),
-            },
-            output: Arc::new(TimestreamOutput::new(timestream.clone())),
-        })
-        .collect()
+    open_with(outputs, |variable| std::env::var(variable).ok())
 }
+
+/// As [`open`], with this environment.
+fn open_with(
+    outputs: &[v1alpha1::Output],
+    environment: impl Fn(&str) -> Option<String>,
+) -> Vec<OpenOutput> {
+    let kinds = outputs.iter().enumerate().filter_map(|(at, output)| {
+        let name = output.display_name().to_owned();
+        if let Some(timestream) = &output.timestream {
+            return Some(open_timestream(name, timestream));
+        }
+        let variable = token_env(at);
+        let given = |variable: &str| environment(variable).filter(|token| !token.is_empty());
+        let token = given(&variable).or_else(|| given(TOKEN_ENV));
+        Some(open_influxdb(name, output.influxdb.as_ref()?, &variable, token.as_deref()))
+    });
+    kinds.collect()
+}
+
+fn open_timestream(name: String, spec: &v1alpha1::Timestream) -> OpenOutput {
+    OpenOutput {
+        lane: LaneConfig {
+            name,
+            writes_max: usize::try_from(spec.max_concurrent_writes).unwrap_or(1).max(1),
+            linger_ms: spec.linger_milliseconds.into(),
+            kept: Kept::of(spec.dimensions.as_ref()),
+            shape: if is_rollup(spec.mode) { Shape::Rollup } else { Shape::Records },
+        },
+        output: Arc::new(TimestreamOutput::new(spec.clone())),
+    }
+}
+
+fn open_influxdb(
+    name: String,
+    spec: &v1alpha1::InfluxDb,
+    variable: &str,
+    token: Option<&str>,
+) -> OpenOutput {
+    OpenOutput {
+        lane: LaneConfig {
+            name,
+            writes_max: usize::try_from(spec.max_concurrent_writes).unwrap_or(1).max(1),
+            linger_ms: spec.linger_milliseconds.into(),
+            kept: Kept::of(spec.dimensions.as_ref()),
+            shape: Shape::Lines,
+        },
+        output: Arc::new(InfluxDbOutput::new(spec, variable, token)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use crate::{
     api::v1alpha1::{LossPolicy, Output as ApiOutput, Reason, RunnerLoss, Timestream},
     core::{
         dimensions::Kept,
-        pipeline::{batch::Batch, lane::LaneConfig, row::Refusal, row::value_text},
+        pipeline::{batch::Batch, lane::LaneConfig, row::Refusal, row::value_text, shape::Shape},
         plan::{RunPlan, RunRef},
     },
     io::{
@@ -119,7 +119,7 @@ fn plan() -> RunPlan {
         ready_ms: 20_000,
         drain_ms: 20_000,
         runner_loss: RunnerLoss::default(),
-        outputs: vec![ApiOutput { name: None, timestream: Some(timestream) }],
+        outputs: vec![ApiOutput { timestream: Some(timestream), ..ApiOutput::default() }],
     }
 }
 
@@ -129,7 +129,7 @@ fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Se
         writes_max: 8,
         linger_ms: 50,
         kept: Kept::All,
-        is_rollup: false,
+        shape: Shape::Records,
     };
     Settings {
         plan: plan.clone(),

@@ -75,7 +75,7 @@ pub struct TestSpec {
     /// Where samples are written. None: verdict, summary and report only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
-    #[x_kube(validation = Rule::new("self.all(o, has(o.timestream))").message("spec.outputs: each output needs exactly one kind, such as timestream"))]
+    #[x_kube(validation = Rule::new("self.all(o, has(o.timestream) != has(o.influxdb))").message("spec.outputs: each output needs exactly one kind, timestream or influxdb"))]
     pub outputs: Vec<Output>,
     /// What happens when a k6 instance is lost after the start.
     #[serde(default)]

@@ -1,6 +1,7 @@
 //! Version `v1alpha1` of the API.
 
 mod conditions;
+mod influxdb;
 mod load_test;
 mod load_test_run;
 mod output;
@@ -9,6 +10,7 @@ mod script;
 mod status;
 
 pub use conditions::{ConditionType, Phase, Reason, StopRequest};
+pub use influxdb::{InfluxDb, InfluxDbApi, SecretKey};
 pub use load_test::{
     Aggregator, Deadlines, K6, LoadTest, LoadTestSpec, LoadTestStatus, LossPolicy, OnFull,
     RunnerLoss, SpoolSpec, TestSpec, Threshold,

@@ -4,6 +4,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::InfluxDb;
+
 /// One destination of samples. Exactly one of the fields must be set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -15,12 +17,22 @@ pub struct Output {
     /// Amazon Timestream for LiveAnalytics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestream: Option<Timestream>,
+    /// InfluxDB, and what else takes its line protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub influxdb: Option<InfluxDb>,
 }
 
 impl Output {
     /// The name shown in the status: the given one, or the kind.
     pub fn display_name(&self) -> &str {
-        self.name.as_deref().unwrap_or("timestream")
+        let kind = if self.influxdb.is_some() { "influxdb" } else { "timestream" };
+        self.name.as_deref().unwrap_or(kind)
+    }
+
+    /// Which tags its rows have.
+    pub fn dimensions(&self) -> Option<&Dimensions> {
+        let timestream = self.timestream.as_ref().and_then(|kind| kind.dimensions.as_ref());
+        timestream.or_else(|| self.influxdb.as_ref()?.dimensions.as_ref())
     }
 }
 

@@ -13,6 +13,7 @@ pub mod build;
 pub mod decide;
 mod ended;
 pub mod fingerprint;
+mod influxdb;
 mod loss;
 mod overlay;
 pub mod plan;

@@ -5,7 +5,7 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{args::check_args, template};
+use super::{args::check_args, influxdb, template};
 use crate::{
     api::{
         labels,
@@ -271,8 +271,12 @@ fn check_outputs(outputs: &[Output], errors: &mut Errors) {
                 ),
             );
         }
-        let Some(timestream) = &output.timestream else {
-            errors.add(&path, "needs exactly one kind, such as timestream");
+        if let (Some(influxdb), None) = (&output.influxdb, &output.timestream) {
+            influxdb::check(influxdb, &format!("{path}.influxdb"), errors);
+            continue;
+        }
+        let (Some(timestream), None) = (&output.timestream, &output.influxdb) else {
+            errors.add(&path, "needs exactly one kind, timestream or influxdb");
             continue;
         };
         for (field, name) in
@@ -318,7 +322,7 @@ fn check_tables(outputs: &[Output], errors: &mut Errors) {
     }
 }
 
-fn check_dimensions(dimensions: &Dimensions, path: &str, errors: &mut Errors) {
+pub(super) fn check_dimensions(dimensions: &Dimensions, path: &str, errors: &mut Errors) {
     if dimensions.include.is_some() && dimensions.exclude.is_some() {
         errors.add(path, "set include or exclude, not both");
     }
@@ -379,7 +383,7 @@ fn check_limits(spec: &TestSpec, errors: &mut Errors) {
     }
 }
 
-fn check_object_name(name: &str, field: &str, errors: &mut Errors) {
+pub(super) fn check_object_name(name: &str, field: &str, errors: &mut Errors) {
     let part = |part: &str| {
         !part.is_empty()
             && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')

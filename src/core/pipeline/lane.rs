@@ -11,10 +11,11 @@ use std::{
 
 use super::{
     batch::{Batch, BatchId, FrameId, Record},
-    queue::{Queue, Waiting},
+    queue::Waiting,
     retries::{Attempt, Retries},
-    retry::{Failure, Written},
+    retry::Written,
     row::{Refusal, Row},
+    shape::{Shape, Waits},
 };
 use crate::core::dimensions::Kept;
 
@@ -32,8 +33,8 @@ pub struct LaneConfig {
     pub linger_ms: i64,
     /// Which dimensions its rows have.
     pub kept: Kept,
-    /// Whether its rows are of a second; else each is a sample.
-    pub is_rollup: bool,
+    /// What its rows and calls are.
+    pub shape: Shape,
 }
 
 /// Account of one output within this process.
@@ -72,7 +73,7 @@ pub(super) struct Settled {
 #[derive(Debug)]
 pub struct Lane {
     config: LaneConfig,
-    queue: Queue,
+    queue: Waits,
     next_batch: u64,
     under_way: BTreeMap<BatchId, Attempt>,
     halves: VecDeque<Attempt>,
@@ -86,8 +87,8 @@ impl Lane {
     pub(super) fn new(config: LaneConfig) -> Self {
         Self {
             retries: Retries::new(config.writes_max),
+            queue: Waits::new(config.shape),
             config,
-            queue: Queue::default(),
             next_batch: 0,
             under_way: BTreeMap::new(),
             halves: VecDeque::new(),
@@ -105,6 +106,11 @@ impl Lane {
     /// Which dimensions its rows have.
     pub fn kept(&self) -> &Kept {
         &self.config.kept
+    }
+
+    /// What its rows and calls are.
+    pub fn shape(&self) -> Shape {
+        self.config.shape
     }
 
     /// Account within this process.
@@ -130,7 +136,7 @@ impl Lane {
 
     /// Whether its rows are of a second.
     pub fn is_rollup(&self) -> bool {
-        self.config.is_rollup
+        self.config.shape == Shape::Rollup
     }
 
     pub(super) fn is_failed(&self) -> bool {
@@ -229,7 +235,7 @@ impl Lane {
             Written::Failed(failure, text) => {
                 self.last_failure = text;
                 self.counts.retried += 1;
-                self.counts.throttled += u64::from(failure == Failure::Throttled);
+                self.counts.throttled += u64::from(failure.is_throttle());
                 let is_held_back = self.retries.put(attempt, failure, now_ms, random);
                 self.counts.held_back += u64::from(is_held_back);
                 Vec::new()
@@ -276,7 +282,7 @@ impl Lane {
 
     fn batch(&mut self, records: Vec<Record>) -> Arc<Batch> {
         self.next_batch += 1;
-        Arc::new(Batch::new(BatchId(self.next_batch), records))
+        Arc::new(self.config.shape.batch(BatchId(self.next_batch), records))
     }
 
     fn bisect(&mut self, attempt: &Attempt) {

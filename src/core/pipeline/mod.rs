@@ -7,11 +7,14 @@
 pub mod batch;
 pub mod frame;
 pub mod lane;
+pub mod line;
 #[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
 pub mod pipeline;
 pub mod retry;
 pub mod rolled;
 pub mod row;
+pub mod shape;
 
+mod fifo;
 mod queue;
 mod retries;

@@ -12,7 +12,7 @@ use super::{
     queue::Waiting,
     retry::Written,
     rolled::{self, RolledUp},
-    row::{Refusal, Row, samples_row},
+    row::{Refusal, Row},
 };
 use crate::{
     core::samples::rollup::samples_in,
@@ -310,11 +310,11 @@ fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
     if opened.malformed_count > 0 {
         rejected.insert(Refusal::Malformed, opened.malformed_count);
     }
-    let kept = lane.kept().clone();
+    let (kept, shape) = (lane.kept().clone(), lane.shape());
     let mut rows: Vec<Result<InRow, Refusal>> = opened
         .series
         .iter()
-        .map(|series| samples_row(series, &kept).map(|row| (Arc::new(row), Vec::new())))
+        .map(|series| shape.row(series, &kept).map(|row| (Arc::new(row), Vec::new())))
         .collect();
     let mut open = 0;
     for sample in &opened.samples {

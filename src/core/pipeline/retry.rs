@@ -6,6 +6,8 @@ use super::row::Refusal;
 const BURST_PER_WRITE: usize = 8;
 /// Failed writes that are tried again whatever happens, each after its pause.
 const FLOOR: usize = 4;
+/// Longest time in milliseconds for which an output that asks for patience is left alone: a drain has a deadline.
+pub const PATIENCE_MS_MAX: i64 = 30_000;
 
 /// What became of one write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Written {
 pub enum Failure {
     /// The output asks for patience.
     Throttled,
+    /// The output asks not to be called with this before so many milliseconds have passed.
+    ThrottledFor(u32),
     /// The output failed inside.
     Server,
     /// No answer in time.
@@ -43,15 +47,20 @@ impl Failure {
     pub const fn costs(self) -> bool {
         match self {
             Self::Server | Self::Timeout | Self::Connection | Self::Endpoint => true,
-            Self::Throttled => false,
+            Self::Throttled | Self::ThrottledFor(_) => false,
         }
+    }
+
+    /// Whether the output asks for patience.
+    pub const fn is_throttle(self) -> bool {
+        matches!(self, Self::Throttled | Self::ThrottledFor(_))
     }
 
     /// Whether the records may have been stored all the same.
     pub const fn is_ambiguous(self) -> bool {
         match self {
             Self::Server | Self::Timeout | Self::Connection => true,
-            Self::Throttled | Self::Endpoint => false,
+            Self::Throttled | Self::ThrottledFor(_) | Self::Endpoint => false,
         }
     }
 }
@@ -104,14 +113,19 @@ impl Budget {
 /// Milliseconds to wait before the next try, `tries` having failed: anything from nothing to a limit that doubles
 /// (full jitter), drawn by `random`.
 ///
-/// The limit stays low while an output throttles: Timestream makes room only for clients that keep offering load.
+/// The limit stays low while an output throttles: Timestream makes room only for clients that keep offering load. One that
+/// says how long is not called before, up to [`PATIENCE_MS_MAX`].
 pub fn delay_ms(failure: Failure, tries: u32, random: u64) -> i64 {
     let (first_ms, limit_ms): (u64, u64) = match failure {
-        Failure::Throttled => (50, 1000),
+        Failure::Throttled | Failure::ThrottledFor(_) => (50, 1000),
         Failure::Server | Failure::Timeout | Failure::Connection | Failure::Endpoint => (100, 5000),
     };
     let ceiling = first_ms.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(limit_ms);
-    i64::try_from(random % (ceiling + 1)).unwrap_or(0)
+    let asked_ms = match failure {
+        Failure::ThrottledFor(ms) => i64::from(ms).min(PATIENCE_MS_MAX),
+        _ => 0,
+    };
+    asked_ms + i64::try_from(random % (ceiling + 1)).unwrap_or(0)
 }
 
 #[cfg(test)]

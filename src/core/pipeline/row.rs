@@ -159,6 +159,16 @@ fn columns(
     dimensions: Vec<(Arc<str>, Arc<str>)>,
     is_plain: &dyn Fn(&str) -> bool,
 ) -> Vec<(Arc<str>, Arc<str>)> {
+    renamed(dimensions, is_plain, &|name| dimension_name(name, is_plain), hashed_name)
+}
+
+/// The dimensions with other names for those that are not plain; the hashed one where another has the better name.
+pub(super) fn renamed(
+    dimensions: Vec<(Arc<str>, Arc<str>)>,
+    is_plain: &dyn Fn(&str) -> bool,
+    better: &dyn Fn(&Arc<str>) -> Arc<str>,
+    hashed: fn(&str) -> Arc<str>,
+) -> Vec<(Arc<str>, Arc<str>)> {
     if dimensions.iter().all(|(name, _)| is_plain(name)) {
         return dimensions;
     }
@@ -166,9 +176,9 @@ fn columns(
         dimensions.iter().map(|(name, _)| name.clone()).filter(|n| is_plain(n)).collect();
     let mut renamed = Vec::with_capacity(dimensions.len());
     for (name, value) in dimensions {
-        let mut column = dimension_name(&name, is_plain);
+        let mut column = better(&name);
         if !is_plain(&name) && !taken.insert(column.clone()) {
-            column = hashed_name(&name);
+            column = hashed(&name);
             taken.insert(column.clone());
         }
         renamed.push((column, value));
@@ -207,7 +217,10 @@ fn hashed_name(name: &str) -> Arc<str> {
 }
 
 /// Cuts values, the longest first, until names and values take no more than `bytes_max`.
-fn shorten(dimensions: &mut [(Arc<str>, Arc<str>)], bytes_max: usize) -> Result<bool, Refusal> {
+pub(super) fn shorten(
+    dimensions: &mut [(Arc<str>, Arc<str>)],
+    bytes_max: usize,
+) -> Result<bool, Refusal> {
     const MARK_BYTES: usize = 1 + 16;
     let mut bytes: usize = dimensions.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes <= bytes_max {
@@ -242,13 +255,13 @@ fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-fn short_hash(text: &str) -> String {
+pub(super) fn short_hash(text: &str) -> String {
     let hash = hash(text);
     format!("{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff))
 }
 
 /// FNV-1a: stable over versions and machines, which a name in a table must be.
-fn hash(text: &str) -> u64 {
+pub(super) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

@@ -17,11 +17,12 @@ use crate::{
     core::{
         dimensions::Kept,
         pipeline::{
-            batch::{BATCH_RECORDS_MAX, Batch},
+            batch::Batch,
             lane::LaneConfig,
             pipeline::{Accepted, FrameKey, Pipeline, Write},
             retry::{Failure, Written},
             row::{Refusal, Row},
+            shape::Shape,
         },
         samples::{
             decode::{Pairs, Point},
@@ -112,7 +113,13 @@ impl Table {
             return failed(Failure::Connection);
         }
         if dice.percent(throttles) {
-            return failed(Failure::Throttled);
+            let patience_ms = u32::try_from(now_ms % 2_000).unwrap();
+            let says_how_long = now_ms % 2 == 0;
+            return failed(if says_how_long {
+                Failure::ThrottledFor(patience_ms)
+            } else {
+                Failure::Throttled
+            });
         }
         if dice.percent(fails) {
             // Nothing, or a part of it, was written.
@@ -248,17 +255,18 @@ impl World {
                     let dimensions = Some(dimensions.clone());
                     wanted.rollups.push(RollupSpec { output: at, dimensions });
                 }
+                let of_samples = dice.pick(&[Shape::Records, Shape::Lines]);
                 LaneConfig {
                     name: format!("output{at}"),
                     writes_max: 1 + dice.below(6_usize),
                     linger_ms: dice.ms(300),
                     kept: Kept::of(Some(&dimensions)),
-                    is_rollup,
+                    shape: if is_rollup { Shape::Rollup } else { of_samples },
                 }
             })
             .collect();
         wanted.only = wanted.rollups.len() == lanes.len();
-        let of_samples = lanes.iter().filter(|lane| !lane.is_rollup);
+        let of_samples = lanes.iter().filter(|lane| lane.shape != Shape::Rollup);
         let all_kept: Vec<Kept> = of_samples.map(|lane| lane.kept.clone()).collect();
         let agents = (1..=1 + dice.below(3_u32)).map(|id| {
             let header = SegmentHeader { format: FORMAT, ..SegmentHeader::default() };
@@ -445,7 +453,8 @@ impl World {
         let Some(pipeline) = &mut self.aggregator else { return };
         if let Some(write) = pipeline.poll_write(self.now_ms) {
             let count = write.batch.records.len();
-            assert!((1..=BATCH_RECORDS_MAX).contains(&count), "{count} records");
+            let most = pipeline.lanes()[write.lane].shape().records_max();
+            assert!((1..=most).contains(&count), "{count} records");
             self.under_way.push(write);
         }
     }
@@ -641,7 +650,7 @@ impl World {
                 assert_eq!(agent.emitted, counts.stored + rejected + totals.dropped);
                 assert_eq!(stored, counts.stored, "what is told is stored");
                 assert_eq!(counts.rejected.get("VersionConflict"), None, "identities are unique");
-                if lane.is_rollup {
+                if lane.shape == Shape::Rollup {
                     let refused = rejected - counts.rejected.get("NotFinite").unwrap_or(&0);
                     if totals.dropped + refused == 0 {
                         let sum: u64 = rows.iter().map(|(sum, _)| sum).sum();
@@ -698,7 +707,10 @@ fn whatever_fails_every_sample_is_one_row_or_counted() {
             ("held back", world.held_back > 0),
             ("rows alone", world.only_rows),
             ("sums compared", world.summed > 0),
-            ("samples and rows", !world.only_rows && world.lanes.iter().any(|l| l.is_rollup)),
+            (
+                "samples and rows",
+                !world.only_rows && world.lanes.iter().any(|l| l.shape == Shape::Rollup),
+            ),
         ] {
             *seen.entry(what).or_default() += u32::from(happened);
         }

@@ -219,9 +219,13 @@ impl Field {
             writes_max: 2,
             linger_ms: 0,
             kept: crate::core::dimensions::Kept::All,
-            is_rollup: false,
+            shape: crate::core::pipeline::shape::Shape::Records,
         };
-        let of_rows = LaneConfig { name: "rows".to_owned(), is_rollup: true, ..lane.clone() };
+        let of_rows = LaneConfig {
+            name: "rows".to_owned(),
+            shape: crate::core::pipeline::shape::Shape::Rollup,
+            ..lane.clone()
+        };
         Self {
             rally: Rally::new(config(), former, 0),
             verdict: Verdict::new(false, false),

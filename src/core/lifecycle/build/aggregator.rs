@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::{
         batch::v1::{Job, JobSpec},
         core::v1::{
-            Container, ContainerPort, EmptyDirVolumeSource, EnvVar, HTTPGetAction, PodSpec,
-            PodTemplateSpec, Probe, ResourceRequirements, Volume,
+            Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction,
+            PodSpec, PodTemplateSpec, Probe, ResourceRequirements, SecretKeySelector, Volume,
         },
     },
     apimachinery::pkg::{
@@ -24,10 +24,13 @@ use super::{
     secret::{CERT_KEY, PRIVATE_KEY, TOKEN_KEY},
 };
 use crate::{
-    api::labels,
+    api::{
+        labels,
+        v1alpha1::{Output, SecretKey},
+    },
     core::{
         lifecycle::{seen::RunSeen, valid::ValidTest},
-        plan::{HTTP_PORT, PLAN_ENV, RunPlan, SESSION_PORT},
+        plan::{HTTP_PORT, PLAN_ENV, RunPlan, SESSION_PORT, token_env},
     },
 };
 
@@ -113,7 +116,12 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
         name: labels::AGGREGATOR_CONTAINER.to_owned(),
         image: Some(image.to_owned()),
         args: Some(args),
-        env: Some(std::iter::once(plan).chain(aggregator.env.iter().cloned()).collect()),
+        env: Some(
+            std::iter::once(plan)
+                .chain(tokens(&test.spec().outputs))
+                .chain(aggregator.env.iter().cloned())
+                .collect(),
+        ),
         ports: Some(vec![port("session", SESSION_PORT), port("http", HTTP_PORT)]),
         liveness_probe: Some(probe()),
         resources: Some(aggregator.resources.clone().unwrap_or_else(requests)),
@@ -124,6 +132,16 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
         security_context: Some(container_security(true)),
         ..Container::default()
     }
+}
+
+/// The outputs' tokens: the kubelet reads them from the user's Secrets, Weir never does.
+fn tokens(outputs: &[Output]) -> impl Iterator<Item = EnvVar> {
+    outputs.iter().enumerate().filter_map(|(at, output)| {
+        let SecretKey { name, key } = output.influxdb.as_ref()?.token_secret.clone()?;
+        let secret = SecretKeySelector { name, key, optional: Some(false) };
+        let source = EnvVarSource { secret_key_ref: Some(secret), ..EnvVarSource::default() };
+        Some(EnvVar { name: token_env(at), value: None, value_from: Some(source) })
+    })
 }
 
 /// What is in it outlives the container, but not the pod. Twice what is ever kept: a file is replaced by another.

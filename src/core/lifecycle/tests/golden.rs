@@ -33,6 +33,29 @@ fn the_aggregator_job() {
 }
 
 #[test]
+fn the_tokens_of_outputs_reach_the_aggregator_alone_and_only_by_reference() {
+    let world = World::new(
+        "{script: {inline: x}, outputs: [
+            {timestream: {databaseName: k6db, tableName: samples}},
+            {influxdb: {url: 'https://host', org: o, bucket: b, tokenSecret: {name: influx, key: token}}},
+            {name: open, influxdb: {url: 'https://host', api: V3, database: d}}]}",
+    );
+    let test = world.test.as_ref().unwrap();
+    let job = yaml(&aggregator::job(test, &world.seen.run, IMAGE).object);
+    let env = "        - name: WEIR_INFLUXDB_TOKEN_1
+          valueFrom:
+            secretKeyRef:
+              key: token
+              name: influx
+              optional: false
+";
+    assert!(job.contains(env), "{job}");
+    assert_eq!(job.matches("WEIR_INFLUXDB_TOKEN").count(), 1, "{job}");
+    let runner = yaml(&runner::job(test, &world.seen.run, IMAGE).object);
+    assert!(!runner.contains("influx"), "{runner}");
+}
+
+#[test]
 fn the_plans_of_a_run_that_loses_an_instance() {
     let mut text = String::new();
     let mut world = World::new(FULL);

@@ -54,6 +54,12 @@ fn names_of_outputs_are_unique_also_when_left_out() {
         "{script: {inline: x}, outputs: [{name: a}]}",
         &["spec.outputs[0]: needs exactly one kind"],
     );
+    let other = "influxdb: {url: 'http://host', org: o, bucket: b}";
+    check(&format!("{{script: {{inline: x}}, outputs: [{{{one}}}, {{{other}}}]}}"), &[]);
+    check(
+        &format!("{{script: {{inline: x}}, outputs: [{{{one}, {other}}}]}}"),
+        &["spec.outputs[0]: needs exactly one kind"],
+    );
 }
 
 #[test]
@@ -84,6 +90,63 @@ fn the_dimensions_of_an_output_are_checked() {
     check(&with("{exclude: [testid]}"), &[&format!("{path}.exclude: testid tells")]);
     check(&with("{exclude: [url, url]}"), &[&format!("{path}.exclude: url is given twice")]);
     check(&with("{include: ['']}"), &[&format!("{path}.include: \"\" must have 1 to")]);
+}
+
+#[test]
+fn an_output_to_influxdb_is_checked() {
+    let output =
+        |fields: &str| format!("{{script: {{inline: x}}, outputs: [{{influxdb: {{{fields}}}}}]}}");
+    let v2 = |more: &str| output(&format!("url: 'https://host:8086', org: o, bucket: b{more}"));
+    let v3 = |more: &str| output(&format!("url: 'https://host', api: V3{more}"));
+    check(&v2(""), &[]);
+    check(&v2(", tokenSecret: {name: influx, key: token_1.a}, dimensions: {exclude: [url]}"), &[]);
+    check(&v3(", database: k6"), &[]);
+    let path = "spec.outputs[0].influxdb";
+    check(&v2(", database: k6"), &[&format!("{path}.database: api V2 does not know it")]);
+    check(
+        &v3(", bucket: b"),
+        &[&format!("{path}.database: api V3 needs it"), &format!("{path}.bucket: api V3 does not")],
+    );
+    check(
+        &output("url: 'https://host', org: ''"),
+        &[&format!("{path}.org: api V2 needs it"), &format!("{path}.bucket: api V2 needs it")],
+    );
+    check(
+        &v2(", dimensions: {exclude: [testid]}"),
+        &[&format!("{path}.dimensions.exclude: testid")],
+    );
+    check(
+        &v2(", tokenSecret: {name: Not_A_Name, key: 'a/b'}"),
+        &[&format!("{path}.tokenSecret.name"), &format!("{path}.tokenSecret.key")],
+    );
+}
+
+#[test]
+fn the_url_of_influxdb_is_an_address_and_holds_no_secret() {
+    let found = |url: &str| {
+        let yaml = format!(
+            "{{script: {{inline: x}}, outputs: [{{influxdb: {{url: '{url}', org: o, bucket: b}}}}]}}"
+        );
+        validate("checkout-1", spec(&yaml).test).err().map(|invalid| invalid.to_string())
+    };
+    for good in ["http://host", "https://host:8086/", "https://[::1]:8086/a/b@c"] {
+        assert_eq!(found(good), None, "{good}");
+    }
+    for (bad, why) in [
+        ("host:8086", "must start with http"),
+        ("ftp://host", "must start with http"),
+        ("http://", "is no address"),
+        ("http:///a", "is no address"),
+        ("http://ho st", "is no address"),
+        ("http://host/?org=o", "must end with the path"),
+        ("http://host#a", "must end with the path"),
+        ("https://user:s3cret@host", "neither user nor password"),
+        ("https://s3cret@host", "tokenSecret"),
+    ] {
+        let error = found(bad).unwrap_or_else(|| panic!("{bad} must be refused"));
+        assert!(error.contains("spec.outputs[0].influxdb.url: ") && error.contains(why), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     core::{
         dimensions::Kept,
-        pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure},
+        pipeline::{batch::BATCH_RECORDS_MAX, retry::Failure, shape::Shape},
     },
     wire::session::Series,
 };
@@ -16,7 +16,7 @@ fn lane(name: &str) -> LaneConfig {
         writes_max: 4,
         linger_ms: 0,
         kept: Kept::All,
-        is_rollup: false,
+        shape: Shape::Records,
     }
 }
 

@@ -12,6 +12,17 @@ fn pauses_grow_to_their_limit_and_stay_short_while_throttled() {
 }
 
 #[test]
+fn an_output_that_says_how_long_is_left_alone_for_so_long_within_bounds() {
+    for (asked_ms, least_ms) in [(0, 0), (2_000, 2_000), (u32::MAX, PATIENCE_MS_MAX)] {
+        for random in [0, 49, u64::MAX] {
+            let pause_ms = delay_ms(Failure::ThrottledFor(asked_ms), 1, random);
+            assert!((least_ms..=least_ms + 50).contains(&pause_ms), "{asked_ms}: {pause_ms}");
+        }
+    }
+    assert!(Failure::ThrottledFor(1).is_throttle() && !Failure::ThrottledFor(1).costs());
+}
+
+#[test]
 fn answers_earn_what_failures_cost_and_the_floor_is_never_taken_away() {
     let mut budget = Budget::new(2);
     let taken: Vec<_> = std::iter::from_fn(|| budget.take()).collect();

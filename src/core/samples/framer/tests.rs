@@ -15,6 +15,7 @@ use crate::{
             lane::LaneConfig,
             pipeline::{FrameKey, Pipeline},
             retry::Written,
+            shape::Shape,
         },
         samples::{
             decode::Pairs,
@@ -135,7 +136,7 @@ proptest! {
             writes_max: 2,
             linger_ms: 100,
             kept: Kept::All,
-            is_rollup: output.is_some(),
+            shape: if output.is_some() { Shape::Rollup } else { Shape::Records },
         });
         let mut pipeline = Pipeline::new(lanes.collect());
 

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::*;
 use crate::{
     core::{
         dimensions::Kept,
@@ -11,6 +10,7 @@ use crate::{
             lane::LaneConfig,
             pipeline::{FrameKey, Pipeline},
             retry::Written,
+            shape::Shape,
         },
         samples::{
             decode::{Pairs, Point},
@@ -83,7 +83,7 @@ proptest! {
             wanted.push((metric.clone(), value.to_bits()));
         }
         let frame = builder.close().unwrap().frame;
-        let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0, kept: Kept::All, is_rollup: false };
+        let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0, kept: Kept::All, shape: Shape::Records };
         let mut pipeline = Pipeline::new(vec![lane]);
         pipeline.set_hurry(true);
         pipeline.accept(FrameKey { instance_id: 7, incarnation: "i".into(), seq: 1 }, &frame, 0);

@@ -23,6 +23,7 @@ use crate::{
             lane::LaneConfig,
             pipeline::{FrameKey, Pipeline},
             row::{Refusal, Row},
+            shape::Shape,
         },
     },
     wire::session::{Frame, Series},
@@ -85,7 +86,7 @@ fn batch() -> Arc<Batch> {
         writes_max: 1,
         linger_ms: 0,
         kept: Kept::All,
-        is_rollup: false,
+        shape: Shape::Records,
     };
     let mut pipeline = Pipeline::new(vec![lane]);
     let frame = Frame {
