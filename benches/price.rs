@@ -17,7 +17,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, env};
 
-use aws_sdk_timestreamwrite::types::{Dimension, MeasureValueType, Record};
+use serde::Deserialize;
 use serde_json::json;
 use weir::{
     api::v1alpha1::Output,
@@ -37,7 +37,7 @@ use weir::{
             rollup::spec::Wanted,
         },
     },
-    output::{output, timestream::request},
+    output::{output, timestream::body},
 };
 
 // As in the binary.
@@ -141,34 +141,72 @@ impl Bill {
     }
 
     /// Meters a call as it is sent.
-    fn add_call(&mut self, common: &Record, records: &[Record]) {
-        let size = |d: &Dimension| d.name().len() + d.value().len();
-        let fixed = |record: &Record| {
+    fn add_call(&mut self, call: &Sent<'_>) {
+        let size = |pair: &Dimension<'_>| pair.name.len() + pair.value.len();
+        let fixed = |record: &Record<'_>| {
             let of = |text: Option<&str>, bytes: usize| text.map_or(0, |_| bytes);
-            let columns = record.measure_values().iter().map(|column| {
-                let is_text = *column.r#type() == MeasureValueType::Varchar;
-                let value_bytes = if is_text { column.value().len() } else { VALUE_BYTES };
-                column.name().len() + value_bytes
+            let columns = record.measure_values.iter().map(|column| {
+                let value_bytes =
+                    if column.kind == "VARCHAR" { column.value.len() } else { VALUE_BYTES };
+                column.name.len() + value_bytes
             });
-            of(record.time(), TIME_BYTES)
-                + of(record.measure_value(), VALUE_BYTES)
+            of(record.time, TIME_BYTES)
+                + of(record.measure_value, VALUE_BYTES)
                 + columns.sum::<usize>()
-                + record.measure_name().map_or(0, str::len)
+                + record.measure_name.map_or(0, str::len)
         };
         let (mut bytes, mut once) = (0, 0);
         let mut seen = BTreeSet::new();
-        for record in records.iter().chain([common]) {
+        for record in call.records.iter().chain([&call.common]) {
             bytes += fixed(record);
             once += fixed(record);
-            for dimension in record.dimensions() {
+            for dimension in &record.dimensions {
                 bytes += size(dimension);
-                if seen.insert((dimension.name(), dimension.value())) {
+                if seen.insert((&dimension.name, &dimension.value)) {
                     once += size(dimension);
                 }
             }
         }
-        self.add(records.len(), bytes, once);
+        self.add(call.records.len(), bytes, once);
     }
+}
+
+/// What Timestream reads of a call.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Sent<'a> {
+    #[serde(borrow, rename = "CommonAttributes")]
+    common: Record<'a>,
+    #[serde(borrow)]
+    records: Vec<Record<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Record<'a> {
+    time: Option<&'a str>,
+    measure_name: Option<&'a str>,
+    measure_value: Option<&'a str>,
+    #[serde(borrow)]
+    measure_values: Vec<Column<'a>>,
+    #[serde(borrow)]
+    dimensions: Vec<Dimension<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Column<'a> {
+    name: &'a str,
+    #[serde(rename = "Type")]
+    kind: &'a str,
+    value: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Dimension<'a> {
+    name: &'a str,
+    value: &'a str,
 }
 
 /// One record for each sample with all its dimensions, a hundred in the order of their coming to a call.
@@ -322,8 +360,9 @@ impl Way {
 
     fn write(&mut self) {
         while let Some(write) = self.pipeline.poll_write(self.now_ms) {
-            let request = request::build(&write.batch).expect("the batch is a request");
-            self.bill.add_call(&request.common, &request.records);
+            let body = body::write(&write.batch, "k6-db", "samples");
+            let call = serde_json::from_slice(&body).expect("the batch is a request");
+            self.bill.add_call(&call);
             self.pipeline.finish(write.lane, write.batch.id, Written::Stored, self.now_ms, 0);
         }
         while let Some(acked) = self.pipeline.poll_ack() {
