@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use crate::{
     api::v1alpha1::{Dimensions, Threshold},
     core::{plan::RunRef, samples::spool::Limits},
+    io::link::Dialer,
 };
 
 /// What an agent is given.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Whether an output wants samples.
     pub ship_samples: bool,
+    /// Which replica of the aggregator writes them, and how to reach it, where that is not the aggregator itself.
+    pub writer: Option<(u32, Dialer)>,
     /// Which dimensions the rows of each output have; empty: all of each.
     pub dimensions: Vec<Option<Dimensions>>,
     /// How many frames may wait for their acknowledgement, and where.

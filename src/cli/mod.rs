@@ -9,6 +9,8 @@ mod idle;
 mod install;
 mod operator;
 mod run;
+mod serving;
+mod writer;
 
 /// Distributed k6 load tests with one verdict.
 #[derive(Debug, Parser)]
@@ -34,6 +36,8 @@ enum Command {
     Operator(operator::Args),
     /// Run a LoadTest on this machine, without a cluster
     Run(Box<run::Args>),
+    /// Write samples of one run beside its aggregator (a replica of it without a say in the run)
+    Writer(Box<writer::Args>),
 }
 
 impl Cli {
@@ -50,6 +54,7 @@ impl Cli {
             Command::Install(args) => args.run(),
             Command::Operator(args) => args.run(),
             Command::Run(args) => args.run(),
+            Command::Writer(args) => args.run(),
         }
     }
 }

@@ -69,11 +69,29 @@ struct Share {
     rejected: BTreeMap<Refusal, u64>,
 }
 
+impl Share {
+    fn add_to(&self, counts: &mut OutputCounts) {
+        counts.stored += self.stored;
+        for (refusal, count) in &self.rejected {
+            *counts.rejected.entry(refusal.as_str().to_owned()).or_default() += count;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Held {
     key: FrameKey,
     sample_count: u64,
     shares: Vec<Share>,
+}
+
+/// What became so far of samples whose frames are still held.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Early {
+    /// Samples that all outputs are done with. Where there are several outputs, at most so many.
+    pub samples: u64,
+    /// Each output for itself.
+    pub outputs: Vec<OutputCounts>,
 }
 
 /// All frames between their arrival and their acknowledgement.
@@ -133,12 +151,27 @@ impl Pipeline {
     pub fn counts_early(&self, lane: usize) -> OutputCounts {
         let mut counts = OutputCounts::default();
         for share in self.frames.values().filter_map(|held| held.shares.get(lane)) {
-            counts.stored += share.stored;
-            for (refusal, count) in &share.rejected {
-                *counts.rejected.entry(refusal.as_str().to_owned()).or_default() += count;
-            }
+            share.add_to(&mut counts);
         }
         counts
+    }
+
+    /// What became so far of samples of held frames, by instance and process.
+    pub fn early_by_source(&self) -> BTreeMap<(u32, Arc<str>), Early> {
+        let mut by_source: BTreeMap<_, Early> = BTreeMap::new();
+        for held in self.frames.values() {
+            let key = (held.key.instance_id, held.key.incarnation.clone());
+            let early = by_source.entry(key).or_default();
+            let open = held.shares.iter().map(|share| share.open).max().unwrap_or(0);
+            early.samples += held.sample_count - open;
+            let names = self.lanes.iter().map(Lane::name);
+            early.outputs.resize_with(self.lanes.len(), OutputCounts::default);
+            for ((counts, share), name) in early.outputs.iter_mut().zip(&held.shares).zip(names) {
+                share.add_to(counts);
+                name.clone_into(&mut counts.name);
+            }
+        }
+        by_source
     }
 
     /// Whether no frame is held.

@@ -183,6 +183,9 @@ impl Rally {
                     }
                 });
             }
+            Input::Tallied(tally) => {
+                self.roster.update(tally.instance_id, |runner| runner.take_tally(tally));
+            }
             Input::InFlight(in_flight) => self.in_flight = in_flight,
             Input::OutputReady(at) => {
                 self.outputs_ready.insert(at);
@@ -242,6 +245,11 @@ impl Rally {
     /// Whether the outcome is known and waits to be published.
     pub fn is_closing(&self) -> bool {
         self.step == Step::Closing
+    }
+
+    /// Whether the outcome is where its readers find it, and whoever served the run may go.
+    pub fn is_leaving(&self) -> bool {
+        matches!(self.step, Step::Leaving | Step::Ended)
     }
 
     /// Whether a frame of this session is to be taken in, and from which instance and process it is.

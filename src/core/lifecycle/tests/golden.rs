@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        build::{aggregator, runner},
+        build::{aggregator, runner, writer},
         seen::{FailureSeen, PodPhase},
     },
     world::{IMAGE, World},
@@ -29,6 +29,14 @@ fn the_runner_job() {
 fn the_aggregator_job() {
     let world = World::new(FULL);
     let job = aggregator::job(world.test.as_ref().unwrap(), &world.seen.run, IMAGE);
+    insta::assert_snapshot!(yaml(&job.object));
+}
+
+#[test]
+fn the_writers_job() {
+    let world = World::new(&FULL.replacen('{', "{aggregator: {replicas: 3}, ", 1));
+    let test = world.test.as_ref().unwrap();
+    let job = writer::job(test, &world.seen.run, IMAGE).unwrap();
     insta::assert_snapshot!(yaml(&job.object));
 }
 
