@@ -38,11 +38,11 @@ impl Engine {
                 own => own.to_owned(),
             };
             if told != now {
-                changed.push((at, now));
+                changed.push((at, now, !lane.last_failure().is_empty()));
             }
         }
-        for (at, trouble) in changed {
-            if !trouble.is_empty() && self.now_ms >= self.warn_after_ms {
+        for (at, trouble, is_own) in changed {
+            if is_own && self.now_ms >= self.warn_after_ms {
                 self.warn_after_ms = self.now_ms.saturating_add(WARN_INTERVAL_MS);
                 tracing::warn!(output = at, trouble, "writes fail, and are tried again");
             }

@@ -66,7 +66,8 @@ impl Engine {
             self.is_hurrying = true;
             self.tell_writers(&Message::Finish(Finish {}));
         }
-        if self.rally.is_leaving() && self.dismissed_ms.is_none() {
+        // After the agents, which would dial writers that are gone.
+        if self.has_ended && self.dismissed_ms.is_none() {
             self.dismissed_ms = Some(self.now_ms);
             self.tell_writers(&Message::Goodbye(Goodbye {}));
         }

@@ -247,11 +247,6 @@ impl Rally {
         self.step == Step::Closing
     }
 
-    /// Whether the outcome is where its readers find it, and whoever served the run may go.
-    pub fn is_leaving(&self) -> bool {
-        matches!(self.step, Step::Leaving | Step::Ended)
-    }
-
     /// Whether a frame of this session is to be taken in, and from which instance and process it is.
     pub fn frame_source(&self, session: SessionId) -> Option<(u32, Arc<str>)> {
         let id = self.roster.of_session(session)?;

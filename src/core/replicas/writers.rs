@@ -116,11 +116,6 @@ impl Writers {
         self.sessions.keys().copied()
     }
 
-    /// Whether this session is a writer's.
-    pub fn has(&self, session: SessionId) -> bool {
-        self.sessions.contains_key(&session)
-    }
-
     /// Whether all writers are here and can write to this output.
     pub fn are_ready(&self, output: usize) -> bool {
         self.all.values().all(|writer| {
