@@ -108,7 +108,10 @@ lint: prepare ## Check format, lints, shell scripts and charts
 	$(HELM) lint charts/weir charts/weir-crds
 
 .PHONY: bench
-bench: ## Run the benchmarks of the core
+bench: ## Run the benchmarks: what a sample costs on its way and in money, and what thousands of agents cost
+	cargo build --locked --release --package weir-standin
+	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true \
+	WEIR_K6=$$(e2e/tools/get k6) WEIR_STANDIN=$(CURDIR)/target/release/weir-standin \
 	cargo bench --locked
 
 .PHONY: bench-cluster

@@ -58,7 +58,9 @@ impl Agent {
                     Input::BundleStored(stored.map_err(why))
                 });
             }
-            Action::KeepLedger { rules, full } => *self.shared.ledger() = Ledger::new(&rules, full),
+            Action::KeepLedger { rules, full } => {
+                self.shared.replace_ledger(Ledger::new(&rules, full));
+            }
             Action::StartK6(tags) => self.start_k6(&tags),
             Action::Poll => {
                 self.call(|rest| async move { Input::Status(rest.status().await.ok()) });

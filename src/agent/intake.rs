@@ -24,10 +24,14 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::core::{
     agent::{events::Input, report::Account},
-    ledger::{ledger::Ledger, threshold::Rules},
+    ledger::{
+        ledger::{self, Ledger},
+        threshold::Rules,
+    },
     samples::{
-        decode::{Line, decode},
-        frame::{Closed, FrameBuilder},
+        decode::Line,
+        frame::{self, Closed, FrameBuilder},
+        lines::{Known, Lines, Read as Seen},
         spool::{Loss, Spool},
     },
 };
@@ -36,6 +40,9 @@ use crate::core::{
 const PIPE_BYTES: i32 = 1 << 20;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
+/// k6 writes each line by itself. One that finds a reader waiting wakes it, for that one line: so lines are left to gather
+/// for so long, in which k6 fills no more than a part of the pipe.
+const GATHER: Duration = Duration::from_millis(4);
 /// Longest line that is read; k6 writes some 300 bytes.
 const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -47,6 +54,8 @@ pub(super) struct Shared {
     /// Told when the spool may have a job.
     spool_changed: Condvar,
     ledger: Mutex<Ledger>,
+    /// Ledgers there have been; changed while the ledger is locked.
+    ledgers: AtomicU64,
     lost: Mutex<Option<String>>,
     emitted: AtomicU64,
     unparsable_lines: AtomicU64,
@@ -61,6 +70,7 @@ impl Shared {
             spool: Mutex::new(spool),
             spool_changed: Condvar::new(),
             ledger: Mutex::new(Ledger::new(&Rules::default(), false)),
+            ledgers: AtomicU64::new(0),
             lost: Mutex::new(None),
             emitted: AtomicU64::new(0),
             unparsable_lines: AtomicU64::new(0),
@@ -110,6 +120,13 @@ impl Shared {
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on samples are folded into this one.
+    pub(super) fn replace_ledger(&self, ledger: Ledger) {
+        let mut old = self.ledger();
+        *old = ledger;
+        self.ledgers.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How samples were lost, once.
@@ -164,8 +181,15 @@ impl Intake {
         if let Err(error) = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)) {
             tracing::debug!(%error, "pipe keeps its default size");
         }
-        let mut thread =
-            Reader { builder, ship_samples, shared, carry: Vec::new(), skipping: false };
+        let mut thread = Reader {
+            builder,
+            ship_samples,
+            shared,
+            lines: Lines::default(),
+            ledgers: 0,
+            carry: Vec::new(),
+            skipping: false,
+        };
         thread::Builder::new().name("samples".to_owned()).spawn(move || {
             if let Err(error) = thread.read_all(reader) {
                 let text = format!("k6's samples could not be read: {error}");
@@ -194,10 +218,20 @@ impl Drop for Intake {
     }
 }
 
+/// What is kept of a series that comes again and again.
+#[derive(Debug, Default)]
+struct Memo {
+    ledger: ledger::Memo,
+    frame: frame::Memo,
+}
+
 struct Reader {
     builder: FrameBuilder,
     ship_samples: bool,
     shared: Arc<Shared>,
+    lines: Lines<Memo>,
+    /// Which ledger the lines' memos are of.
+    ledgers: u64,
     /// The beginning of a line whose end is not read yet.
     carry: Vec<u8>,
     /// Within a line that is too long to be kept.
@@ -207,13 +241,18 @@ struct Reader {
 impl Reader {
     fn read_all(&mut self, mut pipe: File) -> io::Result<()> {
         let mut buffer = vec![0; READ_BYTES];
+        let mut more = false;
         loop {
             if self.wait(&pipe)? {
+                if !more {
+                    thread::sleep(GATHER);
+                }
                 let n = pipe.read(&mut buffer)?;
                 if n == 0 {
                     break;
                 }
                 self.take(buffer.get(..n).unwrap_or_default());
+                more = n == buffer.len();
             }
             let closed = self.builder.poll(self.now_ms());
             self.place(closed);
@@ -249,7 +288,12 @@ impl Reader {
         let shared = self.shared.clone();
         // Once for all lines of a read: nobody else holds it for longer than a snapshot takes.
         let mut ledger = shared.ledger();
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        let ledgers = shared.ledgers.load(Ordering::Relaxed);
+        if ledgers != self.ledgers {
+            self.ledgers = ledgers;
+            self.lines = Lines::default();
+        }
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (head, tail) = bytes.split_at(end);
             bytes = tail.get(1..).unwrap_or_default();
             if self.skipping {
@@ -277,24 +321,35 @@ impl Reader {
 
     /// One line of k6's. Every sample comes by here once: into the ledger, and, where an output wants it, into a frame.
     fn line(&mut self, line: &[u8], now_ms: i64, ledger: &mut Ledger, lines: &mut Counted) {
-        match decode(line) {
-            Ok(Line::Point(point)) => {
-                ledger.add(&point);
-                if self.ship_samples {
-                    self.shared.emitted.fetch_add(1, Ordering::Relaxed);
-                    let closed = self.builder.push(&point, now_ms);
-                    self.place(closed);
-                }
+        let closed = match self.lines.read(line) {
+            Ok(Seen::Known(Known { point, memo })) => {
+                ledger.add_again(point, &mut memo.ledger);
+                let builder = self.ship_samples.then_some(&mut self.builder);
+                builder.and_then(|to| to.push_again(point, &mut memo.frame, now_ms))
             }
-            Ok(Line::Metric(definition)) => ledger.define(&definition),
+            Ok(Seen::Line(Line::Point(point))) => {
+                ledger.add(&point);
+                let builder = self.ship_samples.then_some(&mut self.builder);
+                builder.and_then(|to| to.push(&point, now_ms))
+            }
+            Ok(Seen::Line(Line::Metric(definition))) => {
+                ledger.define(&definition);
+                return;
+            }
             Err(error) => {
                 lines.unparsable += 1;
                 tracing::debug!(
                     error = crate::io::telemetry::chain(&error),
                     "unparsable line of k6"
                 );
+                return;
             }
+        };
+        if self.ship_samples {
+            // Before a frame that holds it is placed, so that no more are framed than were emitted.
+            self.shared.emitted.fetch_add(1, Ordering::Relaxed);
         }
+        self.place(closed);
     }
 
     fn place(&mut self, closed: Option<Closed>) {

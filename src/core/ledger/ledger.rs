@@ -49,6 +49,10 @@ pub(super) struct Metric {
     submetrics: Vec<(BTreeMap<String, String>, u32)>,
 }
 
+/// What the samples of a series feed that comes again and again. Of one ledger and one series.
+#[derive(Debug, Default)]
+pub struct Memo(Option<Route>);
+
 /// What a sink is of.
 #[derive(Debug)]
 pub(super) struct SinkOf {
@@ -120,38 +124,49 @@ impl Ledger {
 
     /// Takes one sample.
     pub fn add(&mut self, point: &Point<'_>) {
+        if !self.counts(point) {
+            return;
+        }
+        let Some(at) = self.place(point) else { return };
+        let Some(route) = self.routes.get(at) else { return };
+        feed(&mut self.sinks, &mut self.tallies, route, point);
+    }
+
+    /// The same for a sample of a series that may come again.
+    pub fn add_again(&mut self, point: &Point<'_>, memo: &mut Memo) {
+        if !self.counts(point) {
+            return;
+        }
+        if memo.0.is_none() {
+            memo.0 = self.place(point).and_then(|at| self.routes.get(at)).cloned();
+        }
+        let Some(route) = &memo.0 else { return };
+        feed(&mut self.sinks, &mut self.tallies, route, point);
+    }
+
+    /// Counts a sample; false for one that cannot be folded in.
+    const fn counts(&mut self, point: &Point<'_>) -> bool {
         self.samples += 1;
         // k6 cannot write such a value, so a line that has one is not k6's.
         if !point.value.is_finite() {
             self.refused += 1;
-            return;
+            return false;
         }
+        true
+    }
+
+    /// Where the route of the sample's series stands; none where there is no room for its metric.
+    fn place(&mut self, point: &Point<'_>) -> Option<usize> {
         let metric = match self.by_name.get(point.metric.as_ref()) {
             Some(metric) => *metric,
-            None => match self.metric(&point.metric) {
-                Some(metric) => metric,
-                None => return,
-            },
+            None => self.metric(&point.metric)?,
         };
         self.set_key(metric, point);
-        let at = self.routes.find(&self.key).unwrap_or_else(|| {
+        let found = self.routes.find(&self.key);
+        Some(found.unwrap_or_else(|| {
             let route = self.route(metric, point);
             self.routes.keep(&self.key, &route)
-        });
-        let Some(route) = self.routes.get(at) else { return };
-        for sink in &route.sinks {
-            if let Some((_, sink)) = self.sinks.get_mut(index(*sink)) {
-                sink.add(point.time_ns, point.value);
-            }
-        }
-        for tally in &route.tallies {
-            let Some((key, tally)) = self.tallies.get_mut(index(*tally)) else { continue };
-            tally.first_time_ns = tally.first_time_ns.min(point.time_ns);
-            if key.check.is_some() {
-                let count = if point.value == 0.0 { &mut tally.fails } else { &mut tally.passes };
-                *count += 1;
-            }
-        }
+        }))
     }
 
     /// Samples taken.
@@ -324,6 +339,27 @@ impl Ledger {
                 tallied.push((part.clone(), Some(group.clone())));
                 route.sinks.extend(self.sink(SinkKey { part, group, name }, metric, None));
             }
+        }
+    }
+}
+
+fn feed(
+    sinks: &mut [(SinkOf, Sink)],
+    tallies: &mut [(TallyKey, Tally)],
+    route: &Route,
+    point: &Point<'_>,
+) {
+    for sink in &route.sinks {
+        if let Some((_, sink)) = sinks.get_mut(index(*sink)) {
+            sink.add(point.time_ns, point.value);
+        }
+    }
+    for tally in &route.tallies {
+        let Some((key, tally)) = tallies.get_mut(index(*tally)) else { continue };
+        tally.first_time_ns = tally.first_time_ns.min(point.time_ns);
+        if key.check.is_some() {
+            let count = if point.value == 0.0 { &mut tally.fails } else { &mut tally.passes };
+            *count += 1;
         }
     }
 }

@@ -64,6 +64,16 @@ pub struct FrameBuilder {
     open: Open,
 }
 
+/// What a builder knows of a series that comes again and again. Of one builder and one series.
+#[derive(Debug, Default)]
+pub struct Memo {
+    /// As [`series::Series`] has them; empty before the first sample.
+    key: Box<[u8]>,
+    rows: Box<[u64]>,
+    /// Its place in the frame of that number.
+    place: (u64, u32),
+}
+
 /// The frame that is being filled.
 #[derive(Debug, Default)]
 struct Open {
@@ -104,12 +114,44 @@ impl FrameBuilder {
 
     /// Takes one sample; answers the frame that it fills, if it fills one.
     pub fn push(&mut self, point: &Point<'_>, now_ms: i64) -> Option<Closed> {
+        self.begin(now_ms);
+        let series = self.canon.series(point);
+        let time_ns = self.nudge.place(series.rows, point.time_ns);
+        let index = self.open.index(&series);
+        self.open.push(index, time_ns, point.value);
+        self.close_if_full()
+    }
+
+    /// The same for a sample of a series that may come again.
+    pub fn push_again(
+        &mut self,
+        point: &Point<'_>,
+        memo: &mut Memo,
+        now_ms: i64,
+    ) -> Option<Closed> {
+        self.begin(now_ms);
+        let seq = self.last_seq + 1;
+        if memo.key.is_empty() {
+            let series = self.canon.series(point);
+            *memo = Memo { key: series.key.into(), rows: series.rows.into(), place: (0, 0) };
+        }
+        let time_ns = self.nudge.place(&memo.rows, point.time_ns);
+        if memo.place.0 != seq {
+            let known = self.open.series.get(&memo.key).copied();
+            let index = known.unwrap_or_else(|| self.open.index(&self.canon.series(point)));
+            memo.place = (seq, index);
+        }
+        self.open.push(memo.place.1, time_ns, point.value);
+        self.close_if_full()
+    }
+
+    fn begin(&mut self, now_ms: i64) {
         if self.open.is_empty() {
             self.open.since_ms = now_ms;
         }
-        let series = self.canon.series(point);
-        let time_ns = self.nudge.place(series.rows, point.time_ns);
-        self.open.push(&series, time_ns, point.value);
+    }
+
+    fn close_if_full(&mut self) -> Option<Closed> {
         if self.open.is_full(&self.limits) { self.close() } else { None }
     }
 
@@ -153,11 +195,15 @@ impl Open {
             || self.table_bytes + samples * SAMPLE_BYTES >= limits.bytes_max
     }
 
-    fn push(&mut self, series: &series::Series<'_>, time_ns: i64, value: f64) {
-        let index = match self.series.get(series.key) {
+    /// The place of a series, which is defined if it is new to the frame.
+    fn index(&mut self, series: &series::Series<'_>) -> u32 {
+        match self.series.get(series.key) {
             Some(index) => *index,
             None => self.define(series),
-        };
+        }
+    }
+
+    fn push(&mut self, index: u32, time_ns: i64, value: f64) {
         if self.is_empty() {
             self.frame.base_time_ns = time_ns;
             self.last_time_ns = time_ns;

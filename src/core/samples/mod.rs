@@ -3,6 +3,7 @@
 
 pub mod decode;
 pub mod frame;
+pub mod lines;
 pub mod nudge;
 pub mod series;
 pub mod spool;

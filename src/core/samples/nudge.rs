@@ -2,7 +2,9 @@
 //! lost. The later of them is moved by a nanosecond. The series is that of the row: outputs that leave out different
 //! dimensions know one sample by different series, and its time must be free in each.
 
-use std::collections::BTreeSet;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
 
 /// Identities remembered in one generation. Two generations are kept: samples of one identity come from k6 within
 /// one flush of 200 ms, so that even at 100,000 samples a second they meet here.
@@ -11,17 +13,23 @@ pub const GENERATION: usize = 1 << 16;
 /// Remembers identities, a bounded number of them, and finds a free one for each sample.
 #[derive(Debug, Default)]
 pub struct Nudge {
-    young: BTreeSet<(u64, i64)>,
-    old: BTreeSet<(u64, i64)>,
+    young: Generation,
+    old: Generation,
     nudged: u64,
 }
+
+/// A series and a time.
+type Identity = (u64, i64);
+
+#[derive(Debug, Default)]
+struct Generation(HashTable<Identity>);
 
 impl Nudge {
     /// The time at which a sample is written that is of each of these `series`: its own, or the next nanosecond after it
     /// that is free in all of them.
     pub fn place(&mut self, series: &[u64], time_ns: i64) -> i64 {
         let mut at = time_ns;
-        while series.iter().any(|series| self.is_taken(*series, at)) {
+        while series.iter().any(|series| self.is_taken((*series, at))) {
             at = at.saturating_add(1);
             if at == i64::MAX {
                 break;
@@ -30,15 +38,20 @@ impl Nudge {
         if at != time_ns {
             self.nudged += 1;
         }
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
+        if self.young.0.len() >= GENERATION {
+            // The memory of the one that goes is used again.
+            std::mem::swap(&mut self.old, &mut self.young);
+            self.young.0.clear();
         }
-        self.young.extend(series.iter().map(|series| (*series, at)));
+        for series in series {
+            self.young.insert((*series, at));
+        }
         at
     }
 
-    fn is_taken(&self, series: u64, time_ns: i64) -> bool {
-        self.young.contains(&(series, time_ns)) || self.old.contains(&(series, time_ns))
+    fn is_taken(&self, identity: Identity) -> bool {
+        let hash = hash(identity);
+        self.young.has(hash, identity) || self.old.has(hash, identity)
     }
 
     /// Samples that were moved.
@@ -47,8 +60,24 @@ impl Nudge {
     }
 }
 
+impl Generation {
+    fn has(&self, hash: u64, identity: Identity) -> bool {
+        self.0.find(hash, |other| *other == identity).is_some()
+    }
+
+    fn insert(&mut self, identity: Identity) {
+        self.0.insert_unique(hash(identity), identity, |other| hash(*other));
+    }
+}
+
+fn hash(identity: Identity) -> u64 {
+    FixedState::default().hash_one(identity)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -78,7 +107,7 @@ mod tests {
         for time_ns in 0..all {
             assert_eq!(nudge.place(&[1], time_ns), time_ns);
         }
-        assert!(nudge.young.len() + nudge.old.len() <= 2 * GENERATION);
+        assert!(nudge.young.0.len() + nudge.old.0.len() <= 2 * GENERATION);
         let last = all - generation;
         assert_eq!(nudge.place(&[1], last), all, "the whole last generation is remembered");
     }

@@ -1,5 +1,9 @@
 //! The series of a sample: its metric and its dimensions, in one order, however k6 wrote them.
 
+use std::hash::BuildHasher;
+
+use foldhash::fast::FixedState;
+
 use super::decode::Point;
 use crate::core::{dimensions::Kept, k6::tags::INSTANCE_ID};
 
@@ -92,10 +96,7 @@ fn put(key: &mut Vec<u8>, text: &str) {
 }
 
 fn hash(key: &[u8]) -> u64 {
-    // FNV-1a.
-    key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    FixedState::default().hash_one(key)
 }
 
 #[cfg(test)]

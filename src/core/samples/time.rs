@@ -1,9 +1,39 @@
 //! RFC 3339 times to Unix nanoseconds, exactly.
 
+/// Bytes of `2026-11-22T07:28:28`.
+const SECOND_BYTES: usize = 19;
+
 /// Unix nanoseconds of a time such as `2026-11-22T07:28:28.250116571+01:00`; none when the text is no such time, or
 /// lies before 1970 or after what fits.
 pub fn parse_unix_ns(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
+    within(bytes, second(bytes)?)
+}
+
+/// Reads times most of which are of the same second as the one before.
+#[derive(Clone, Debug, Default)]
+pub struct LastSecond {
+    text: [u8; SECOND_BYTES],
+    /// None before the first.
+    second: Option<i64>,
+}
+
+impl LastSecond {
+    /// As [`parse_unix_ns`].
+    pub fn parse(&mut self, text: &str) -> Option<i64> {
+        let bytes = text.as_bytes();
+        let own = bytes.first_chunk::<SECOND_BYTES>()?;
+        if let Some(second) = self.second.filter(|_| *own == self.text) {
+            return within(bytes, second);
+        }
+        let second = second(bytes)?;
+        *self = Self { text: *own, second: Some(second) };
+        within(bytes, second)
+    }
+}
+
+/// The second that the text begins with, as if it were of UTC.
+fn second(bytes: &[u8]) -> Option<i64> {
     let year = number(bytes, 0, 4)?;
     let month = number(bytes, 5, 2)?;
     let day = number(bytes, 8, 2)?;
@@ -20,7 +50,12 @@ pub fn parse_unix_ns(text: &str) -> Option<i64> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let mut at = 19;
+    Some(days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+/// The time within its second.
+fn within(bytes: &[u8], second: i64) -> Option<i64> {
+    let mut at = SECOND_BYTES;
     let mut fraction_ns = 0;
     if bytes.get(at) == Some(&b'.') {
         at += 1;
@@ -36,8 +71,7 @@ pub fn parse_unix_ns(text: &str) -> Option<i64> {
         }
     }
     let offset_s = offset_seconds(bytes.get(at..)?)?;
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    let ns = (seconds - offset_s).checked_mul(1_000_000_000)?.checked_add(fraction_ns)?;
+    let ns = (second - offset_s).checked_mul(1_000_000_000)?.checked_add(fraction_ns)?;
     (ns >= 0).then_some(ns)
 }
 
@@ -125,8 +159,12 @@ mod tests {
             let time = Timestamp::from_nanosecond(i128::from(ns)).unwrap();
             let offset = jiff::tz::Offset::from_seconds(offset_min * 60).unwrap();
             let text = time.display_with_offset(offset).to_string();
-            prop_assert_eq!(parse_unix_ns(&text), Some(ns));
-            prop_assert_eq!(parse_unix_ns(&time.to_string()), Some(ns));
+            let mut last = LastSecond::default();
+            for text in [&text, &time.to_string(), &text] {
+                prop_assert_eq!(parse_unix_ns(text), Some(ns));
+                prop_assert_eq!(last.parse(text), Some(ns));
+                prop_assert_eq!(last.parse(text), Some(ns), "the same second again");
+            }
         }
 
         #[test]

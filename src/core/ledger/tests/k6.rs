@@ -7,13 +7,16 @@ use serde_json::{Value, value::RawValue};
 use crate::core::{
     ledger::{
         codec::Detail,
-        ledger::Ledger,
+        ledger::{Ledger, Memo},
         merged::Merged,
         stats::count_f64,
         threshold::{self, RuleOptions, Rules, Thresholds},
         view::{Group, Metric, Values, View},
     },
-    samples::decode::{Line, decode},
+    samples::{
+        decode::Line,
+        lines::{Lines, Read},
+    },
     tests::dice::Dice,
     tests::k6::k6,
 };
@@ -82,18 +85,18 @@ fn script_rules(dir: &Path) -> Rules {
 /// The lines of the output, each folded into one of so many ledgers.
 fn sharded(lines: &str, rules: &Rules, shards: usize, dice: &mut Dice) -> Merged {
     let mut ledgers: Vec<_> = (0..shards).map(|_| Ledger::new(rules, true)).collect();
+    let mut readers: Vec<_> = (0..shards).map(|_| Lines::<Memo>::default()).collect();
     for line in lines.lines() {
-        match decode(line.as_bytes()).unwrap() {
+        let shard = dice.below(shards);
+        match readers[shard].read(line.as_bytes()).unwrap() {
             // Each k6 defines its metrics itself.
-            Line::Metric(definition) => {
+            Read::Line(Line::Metric(definition)) => {
                 for ledger in &mut ledgers {
                     ledger.define(&definition);
                 }
             }
-            Line::Point(point) => {
-                let shard = dice.below(shards);
-                ledgers[shard].add(&point);
-            }
+            Read::Line(Line::Point(point)) => ledgers[shard].add(&point),
+            Read::Known(known) => ledgers[shard].add_again(&known.point, &mut known.memo),
         }
     }
     let mut merged = Merged::default();

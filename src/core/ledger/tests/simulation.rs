@@ -11,7 +11,7 @@ use crate::{
         ledger::{
             codec::Detail,
             expression::{Aggregation, Expression},
-            ledger::Ledger,
+            ledger::{Ledger, Memo},
             merged::Merged,
             threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
             verdict::Evaluated,
@@ -38,6 +38,8 @@ struct Sample(usize, i64, f64, &'static str);
 /// An instance, and what of it has arrived.
 struct Sim {
     ledger: Ledger,
+    /// By metric and tag.
+    memos: BTreeMap<(usize, &'static str), Memo>,
     samples: Vec<Sample>,
     /// By the snapshot's number: how many samples it holds.
     snapshots: BTreeMap<u64, usize>,
@@ -180,6 +182,7 @@ fn run(seed: u64, instances: usize, rounds: i64) {
     let mut sims: Vec<_> = (0..instances)
         .map(|_| Sim {
             ledger: Ledger::new(&rules, false),
+            memos: BTreeMap::new(),
             samples: Vec::new(),
             snapshots: BTreeMap::new(),
             arrived: 0,
@@ -203,7 +206,14 @@ fn run(seed: u64, instances: usize, rounds: i64) {
                 if dice.below(3) == 0 {
                     sim.ledger.define(&definition(metric, kind));
                 }
-                sim.ledger.add(&point(metric, sample.1, sample.2, &[("a", sample.3)]));
+                let tags = [("a", sample.3)];
+                let point = point(metric, sample.1, sample.2, &tags);
+                if dice.below(2) == 0 {
+                    sim.ledger.add(&point);
+                } else {
+                    let memo = sim.memos.entry((sample.0, sample.3)).or_default();
+                    sim.ledger.add_again(&point, memo);
+                }
                 sim.ledger.define(&definition(metric, kind));
                 sim.samples.push(sample);
             }

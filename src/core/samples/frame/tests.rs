@@ -130,6 +130,30 @@ proptest! {
     }
 
     #[test]
+    fn a_series_that_is_remembered_makes_the_same_frames(
+        samples in prop::collection::vec(("[mn]", 0_i64..40, tags(), any::<bool>()), 0..80),
+        samples_max in 1_usize..20,
+    ) {
+        let mut memos = std::collections::BTreeMap::new();
+        let mut told = |remembers: bool| {
+            let mut builder = FrameBuilder::new(7, limits(samples_max));
+            let mut frames = Vec::new();
+            for (metric, time_ns, tags, again) in &samples {
+                let point = point(metric, *time_ns, 0.5, tags);
+                frames.extend(if remembers && *again {
+                    let memo = memos.entry((metric, tags)).or_insert_with(Memo::default);
+                    builder.push_again(&point, memo, 0)
+                } else {
+                    builder.push(&point, 0)
+                });
+            }
+            frames.extend(builder.close());
+            frames
+        };
+        prop_assert_eq!(told(false), told(true));
+    }
+
+    #[test]
     fn no_output_gets_two_samples_of_one_identity_and_a_second_telling_is_the_same(
         samples in prop::collection::vec(("[mn]", 0_i64..6, tags()), 0..60),
         left_out in prop::collection::vec(prop::collection::btree_set("[a-c]", 0..3), 1..4),

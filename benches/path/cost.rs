@@ -1,0 +1,71 @@
+//! Processor time and bytes.
+
+use std::{fs, path::Path};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// What a run took, or one sample of it: processor time in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    pub(crate) k6: f64,
+    pub(crate) agent: f64,
+    pub(crate) aggregator: f64,
+    pub(crate) wire_bytes: f64,
+    pub(crate) spool_bytes: f64,
+    /// Samples that came to the end of their way.
+    pub(crate) stored: u64,
+    /// Most memory.
+    pub(crate) agent_kib: u64,
+    pub(crate) aggregator_kib: u64,
+}
+
+impl Cost {
+    pub(crate) fn total(&self) -> f64 {
+        self.k6 + self.agent + self.aggregator
+    }
+
+    /// What each of `samples` more took.
+    pub(crate) fn less(&self, few: &Self, samples: f64) -> Self {
+        let each = |of: fn(&Self) -> f64| (of(self) - of(few)) / samples;
+        Self {
+            k6: each(|cost| cost.k6),
+            agent: each(|cost| cost.agent),
+            aggregator: each(|cost| cost.aggregator),
+            wire_bytes: each(|cost| cost.wire_bytes),
+            spool_bytes: each(|cost| cost.spool_bytes),
+            ..*self
+        }
+    }
+}
+
+/// Microseconds of processor time that `who` took so far.
+pub(crate) fn cpu_us(who: UsageWho) -> f64 {
+    let usage = getrusage(who).expect("the kernel tells");
+    let us = |time: nix::sys::time::TimeVal| {
+        std::time::Duration::new(time.tv_sec().unsigned_abs(), 0).as_secs_f64() * 1e6
+            + f64::from(i32::try_from(time.tv_usec()).unwrap_or(0))
+    };
+    us(usage.user_time()) + us(usage.system_time())
+}
+
+/// Most memory of a process, and processor time of its own without that of its children; none when it is gone.
+pub(crate) fn of_process(pid: u32) -> Option<(u64, f64)> {
+    let folder = Path::new("/proc").join(pid.to_string());
+    let status = fs::read_to_string(folder.join("status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let peak_kib = peak.split_whitespace().next()?.parse().ok()?;
+    let stat = fs::read_to_string(folder.join("stat")).ok()?;
+    // The name may hold anything, and ends with the last parenthesis.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u32>().ok());
+    // The fourteenth and fifteenth of the line (proc_pid_stat(5)): user and system time, 100 ticks a second.
+    let own = f64::from(ticks(11)? + ticks(12)?) * 10_000.0;
+    Some((peak_kib, own))
+}
+
+/// Bytes received on loopback since the machine came up.
+pub(crate) fn loopback_bytes() -> f64 {
+    let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("lo:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
+}

@@ -1,0 +1,254 @@
+//! Lines that differ from an earlier one in time and value alone, as most of k6's do: they are known by their bytes and not
+//! read as JSON again.
+//!
+//! k6 writes `{"metric":"m","type":"Point","data":{"time":"…","value":…,"tags":{…}}}`. What stands before the time and
+//! behind the value is one string of bytes for each series; a JSON reader would make the same of it each time. A line is
+//! taken this way only where the text between them is a time and a number as JSON has them: what is read is the same
+//! whichever way it takes. A series is kept from its second line on, since many are seen only once.
+
+use std::{borrow::Cow, hash::BuildHasher, hash::Hasher};
+
+use foldhash::fast::FixedState;
+
+use super::{
+    decode::{DecodeError, Line, Pairs, Point, decode},
+    time::LastSecond,
+};
+
+/// Series kept at once. A test without metadata has some hundreds.
+const SLOTS: usize = 4096;
+/// Series that are remembered to have been seen once.
+const MARKS: usize = 1 << 14;
+/// Longest text that names a series that is kept, in bytes: bounds the memory of all.
+const KEY_BYTES_MAX: usize = 2048;
+
+const AFTER_METRIC: &[u8] = br#"","type":"Point","data":{"time":""#;
+const BEFORE_METRIC: &[u8] = br#"{"metric":""#;
+const BEFORE_VALUE: &[u8] = br#"","value":"#;
+
+/// What was read of a line.
+#[derive(Debug)]
+pub enum Read<'a, M> {
+    /// A sample of a series that is kept.
+    Known(&'a mut Known<M>),
+    /// Anything else.
+    Line(Line<'a>),
+}
+
+/// The last sample of a series, and what its readers keep beside it.
+#[derive(Debug)]
+pub struct Known<M> {
+    /// The sample.
+    pub point: Point<'static>,
+    /// What belongs to the series as long as it is kept.
+    pub memo: M,
+}
+
+/// Reads lines, and keeps what may come again.
+#[derive(Debug)]
+pub struct Lines<M> {
+    slots: Vec<Slot<M>>,
+    marks: Vec<u32>,
+    last_second: LastSecond,
+}
+
+#[derive(Debug)]
+struct Slot<M> {
+    hash: u64,
+    head_bytes: usize,
+    /// Head and tail of the line.
+    key: Box<[u8]>,
+    known: Known<M>,
+}
+
+/// A line taken apart at its time and its value.
+#[derive(Clone, Copy, Debug)]
+struct Parts<'a> {
+    head: &'a [u8],
+    time: &'a str,
+    value: f64,
+    tail: &'a [u8],
+}
+
+impl<M: Default> Default for Lines<M> {
+    fn default() -> Self {
+        Self {
+            slots: std::iter::repeat_with(Slot::default).take(SLOTS).collect(),
+            marks: vec![0; MARKS],
+            last_second: LastSecond::default(),
+        }
+    }
+}
+
+impl<M: Default> Lines<M> {
+    /// Reads one line, without its line feed.
+    ///
+    /// # Errors
+    /// When the line is neither a sample nor a metric.
+    pub fn read<'a>(&'a mut self, line: &'a [u8]) -> Result<Read<'a, M>, DecodeError> {
+        let Some(parts) = split(line) else { return decode(line).map(Read::Line) };
+        let hash = parts.hash();
+        if let Some(at) = self.find(hash, &parts) {
+            let Some(time_ns) = self.last_second.parse(parts.time) else {
+                return decode(line).map(Read::Line);
+            };
+            let known = self.known(at);
+            known.point.time_ns = time_ns;
+            known.point.value = parts.value;
+            return Ok(Read::Known(known));
+        }
+        let read = decode(line)?;
+        match read {
+            Line::Point(point) if self.comes_again(hash) && parts.is_kept() => {
+                let at = self.keep(hash, &parts, &point);
+                Ok(Read::Known(self.known(at)))
+            }
+            _ => Ok(Read::Line(read)),
+        }
+    }
+
+    fn find(&self, hash: u64, parts: &Parts<'_>) -> Option<usize> {
+        places(hash).find(|at| self.slots.get(*at).is_some_and(|slot| slot.is_of(hash, parts)))
+    }
+
+    /// Whether the series was seen before, as far as is remembered.
+    fn comes_again(&mut self, hash: u64) -> bool {
+        let at = usize::try_from(hash >> 32).unwrap_or(0) % MARKS;
+        let sign = low(hash) | 1;
+        let Some(mark) = self.marks.get_mut(at) else { return false };
+        let is_known = *mark == sign;
+        *mark = sign;
+        is_known
+    }
+
+    /// Keeps a series and tells where.
+    fn keep(&mut self, hash: u64, parts: &Parts<'_>, point: &Point<'_>) -> usize {
+        let free = places(hash).find(|at| self.slots.get(*at).is_some_and(Slot::is_free));
+        // One of two, by a bit that did not choose them.
+        let usual = if hash >> 63 == 0 { places(hash).next() } else { places(hash).last() };
+        let at = free.or(usual).unwrap_or(0);
+        if let Some(slot) = self.slots.get_mut(at) {
+            *slot = Slot {
+                hash,
+                head_bytes: parts.head.len(),
+                key: [parts.head, parts.tail].concat().into(),
+                known: Known { point: owned(point), memo: M::default() },
+            };
+        }
+        at
+    }
+
+    fn known(&mut self, at: usize) -> &mut Known<M> {
+        &mut self.slots[at].known
+    }
+}
+
+impl<M: Default> Default for Slot<M> {
+    fn default() -> Self {
+        let point = Point {
+            metric: Cow::Borrowed(""),
+            time_ns: 0,
+            value: 0.0,
+            tags: Pairs::default(),
+            metadata: Pairs::default(),
+        };
+        Self {
+            hash: 0,
+            head_bytes: 0,
+            key: Box::default(),
+            known: Known { point, memo: M::default() },
+        }
+    }
+}
+
+impl<M> Slot<M> {
+    /// Every kept one has its metric at least.
+    const fn is_free(&self) -> bool {
+        self.key.is_empty()
+    }
+
+    fn is_of(&self, hash: u64, parts: &Parts<'_>) -> bool {
+        self.hash == hash
+            && self.head_bytes == parts.head.len()
+            && self
+                .key
+                .split_at_checked(self.head_bytes)
+                .is_some_and(|(head, tail)| tail == parts.tail && head == parts.head)
+    }
+}
+
+impl Parts<'_> {
+    fn hash(&self) -> u64 {
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write(self.head);
+        hasher.write(self.tail);
+        hasher.finish()
+    }
+
+    const fn is_kept(&self) -> bool {
+        self.head.len() + self.tail.len() <= KEY_BYTES_MAX
+    }
+}
+
+/// Where a series may stand.
+fn places(hash: u64) -> impl Iterator<Item = usize> {
+    [hash, hash >> 32].into_iter().map(|bits| usize::try_from(bits & 0xffff).unwrap_or(0) % SLOTS)
+}
+
+fn low(hash: u64) -> u32 {
+    u32::try_from(hash & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+fn owned(point: &Point<'_>) -> Point<'static> {
+    let text = |text: &Cow<'_, str>| Cow::Owned(text.clone().into_owned());
+    let pairs = |pairs: &Pairs<'_>| {
+        Pairs(pairs.0.iter().map(|(name, value)| (text(name), text(value))).collect())
+    };
+    Point {
+        metric: text(&point.metric),
+        time_ns: point.time_ns,
+        value: point.value,
+        tags: pairs(&point.tags),
+        metadata: pairs(&point.metadata),
+    }
+}
+
+/// Takes a line apart; none where it does not look as k6 writes samples, whatever it is then.
+fn split(line: &[u8]) -> Option<Parts<'_>> {
+    let rest = line.strip_prefix(BEFORE_METRIC)?;
+    let quote = memchr::memchr2(b'"', b'\\', rest)?;
+    let rest = rest.get(quote..)?.strip_prefix(AFTER_METRIC)?;
+    let head = line.get(..line.len() - rest.len())?;
+    let quote = memchr::memchr2(b'"', b'\\', rest)?;
+    let (time, rest) = rest.split_at_checked(quote)?;
+    let rest = rest.strip_prefix(BEFORE_VALUE)?;
+    let end = rest.iter().position(|byte| matches!(byte, b',' | b'}'))?;
+    let (value, tail) = rest.split_at_checked(end)?;
+    Some(Parts { head, time: std::str::from_utf8(time).ok()?, value: number(value)?, tail })
+}
+
+/// A number as JSON has it.
+fn number(text: &[u8]) -> Option<f64> {
+    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(unsigned);
+    if whole == 0 || (whole > 1 && unsigned.first() == Some(&b'0')) {
+        return None;
+    }
+    let mut rest = unsigned.get(whole..)?;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        rest = fraction.get(count..).filter(|_| count > 0)?;
+    }
+    if let [b'e' | b'E', exponent @ ..] = rest {
+        let exponent =
+            exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
+        let count = digits(exponent);
+        rest = exponent.get(count..).filter(|_| count > 0)?;
+    }
+    let value: f64 = std::str::from_utf8(text).ok().filter(|_| rest.is_empty())?.parse().ok()?;
+    value.is_finite().then_some(value)
+}
+
+#[cfg(test)]
+mod tests;
