@@ -60,7 +60,7 @@ impl FakeWriter {
                 let manner = *changes.borrow_and_update();
                 tokio::select! {
                     () = serve(end, manner, &its_seen) => {}
-                    changed = changes.changed() => if changed.is_err() { return },
+                    turned = changes.changed() => if turned.is_err() { return },
                 }
             }
         });
