@@ -27,7 +27,15 @@ impl Link {
             let mut unacked: BTreeMap<u64, Frame> = BTreeMap::new();
             let mut report = Report::default();
             loop {
-                let Ok(mut end) = dialer.dial().await else { return };
+                let mut end = match dialer.dial().await {
+                    Ok(end) => end,
+                    Err(DialError::Gone) => return,
+                    Err(_) if acked.is_closed() => return,
+                    Err(_) => {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        continue;
+                    }
+                };
                 let hello = Up::Hello(Hello {
                     protocol: PROTOCOL,
                     run: "ns/run/uid".to_owned(),
@@ -335,4 +343,72 @@ async fn of_an_instance_that_dies_its_writer_tells_what_was_stored() {
     assert_eq!(outcome.reason, Reason::ThresholdsMet, "{}", result.message);
     assert_eq!(output.stored, rows(&stores).iter().sum::<u64>(), "no row is left out: {output:?}");
     assert_eq!(output.emitted, output.stored + output.rejected.values().sum::<u64>());
+}
+
+#[tokio::test]
+async fn agents_and_writers_over_tls_find_each_other_again() {
+    crypto::install();
+    let ca = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let credentials = Credentials {
+        cert_pem: ca.cert.pem(),
+        key_pem: ca.signing_key.serialize_pem(),
+        token: "secret".to_owned(),
+    };
+    let to = |address: std::net::SocketAddr| {
+        Dialer::Grpc(Arc::new(GrpcDialer {
+            endpoints: vec![format!("https://localhost:{}", address.port())],
+            service_domain: None,
+            ca_pem: ca.cert.pem(),
+            token: "secret".to_owned(),
+        }))
+    };
+    let serving = |listener: TcpListener, sessions: mpsc::Sender<AggregatorEnd>| {
+        let process = CancellationToken::new();
+        tokio::spawn(serve(listener, credentials.clone(), 16, sessions, process.clone()));
+        process
+    };
+    let plan = RunPlan { replicas: 2, ..plan() };
+    let stores = [Arc::new(Store::default()), Arc::new(Store::default())];
+    let running = begin(settings(&plan, &stores[0], None));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let leader = to(listener.local_addr().unwrap());
+    let _leads = serving(listener, running.sessions.clone());
+    let write = || {
+        let (sessions_tx, sessions) = mpsc::channel(8);
+        let outputs = settings(&plan, &stores[1], None).outputs;
+        let (plan, meters) = (plan.clone(), Arc::new(Meters::default()));
+        let settings = writer::Settings { plan, replica: 1, outputs, meters, orphan_ms: 20_000 };
+        let told = CancellationToken::new();
+        let run = writer::run(settings, sessions, leader.clone(), told.clone());
+        (tokio::spawn(run), told, sessions_tx)
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (task, told, sessions) = write();
+    let serves = serving(listener, sessions);
+    let names = [to(address)];
+    let agents: Vec<_> = (1..=INSTANCES)
+        .map(|id| {
+            let mut agent = FakeAgent::new(id, Manner::EndsWell);
+            agent.writer = share::writer_of(id, &names).map(|(at, name)| (at, name.clone()));
+            tokio::spawn(agent.live(leader.clone()))
+        })
+        .collect();
+    let mut results = running.results.clone();
+    within(results.wait_for(|r| r.outputs.first().is_some_and(|o| o.stored > 500))).await.unwrap();
+    told.cancel();
+    assert_eq!(within(task).await.unwrap(), End::Told);
+    serves.cancel();
+    let listener = loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => break listener,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let (task, _told, sessions) = write();
+    let _serves = serving(listener, sessions);
+    let result = within(running.task).await.unwrap();
+    drop(all(agents).await);
+    verify_closed(&result, &stores);
+    assert_eq!(within(task).await.unwrap(), End::Dismissed);
 }
