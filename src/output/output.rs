@@ -10,6 +10,7 @@ use crate::{
     core::{
         dimensions::Kept,
         pipeline::{batch::Batch, lane::LaneConfig, retry::Written},
+        samples::rollup::spec::is_rollup,
     },
 };
 
@@ -60,6 +61,7 @@ pub fn open(outputs: &[v1alpha1::Output]) -> Vec<OpenOutput> {
                 writes_max: usize::try_from(timestream.max_concurrent_writes).unwrap_or(1).max(1),
                 linger_ms: timestream.linger_milliseconds.into(),
                 kept: Kept::of(timestream.dimensions.as_ref()),
+                is_rollup: is_rollup(timestream.mode),
             },
             output: Arc::new(TimestreamOutput::new(timestream.clone())),
         })

@@ -30,6 +30,7 @@ use crate::{
         lifecycle::valid,
         plan::{RunPlan, RunRef},
         replicas::share,
+        samples::rollup,
         samples::spool::Limits,
     },
     io::{
@@ -124,6 +125,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
             writer: share::writer_of(instance_id, &writers)
                 .map(|(replica, dialer)| (replica, dialer.clone())),
             dimensions: dimensions::of_outputs(&plan.outputs),
+            rollups: rollup::spec::Wanted::of_outputs(&plan.outputs),
             spool,
             orphan_ms: ORPHAN_MS,
             grace_ms: GRACE_MS,

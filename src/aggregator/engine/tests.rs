@@ -131,8 +131,13 @@ fn plan() -> RunPlan {
 }
 
 fn settings(plan: &RunPlan, store: &Arc<Store>, former: Option<RunResult>) -> Settings {
-    let lane =
-        LaneConfig { name: "timestream".to_owned(), writes_max: 8, linger_ms: 50, kept: Kept::All };
+    let lane = LaneConfig {
+        name: "timestream".to_owned(),
+        writes_max: 8,
+        linger_ms: 50,
+        kept: Kept::All,
+        is_rollup: false,
+    };
     Settings {
         plan: plan.clone(),
         outputs: vec![OpenOutput { lane, output: store.clone() }],
@@ -312,6 +317,7 @@ impl FakeAgent {
             sample_series: vec![0; count],
             time_delta_ns: std::iter::once(0).chain(vec![1; count - 1]).collect(),
             value: (0..u32::try_from(SAMPLES).unwrap()).map(f64::from).collect(),
+            ..Frame::default()
         };
         self.unacked.insert(frame.seq, frame.clone());
         frame

@@ -32,14 +32,16 @@ pub struct LaneConfig {
     pub linger_ms: i64,
     /// Which dimensions its rows have.
     pub kept: Kept,
+    /// Whether its rows are of a second; else each is a sample.
+    pub is_rollup: bool,
 }
 
 /// Account of one output within this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneCounts {
-    /// Records stored.
+    /// Samples stored.
     pub stored: u64,
-    /// Records refused for good.
+    /// Samples refused for good.
     pub rejected: u64,
     /// Of the stored ones, those that the output says it had from an earlier try.
     pub repeated: u64,
@@ -57,10 +59,12 @@ pub struct LaneCounts {
     pub shortened: u64,
 }
 
-/// Records of one frame that are settled.
+/// A record of a frame that is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) frame: FrameId,
+    /// Samples that it stood for.
+    pub(super) samples: u64,
     pub(super) how: Result<(), Refusal>,
 }
 
@@ -124,6 +128,11 @@ impl Lane {
         &self.last_failure
     }
 
+    /// Whether its rows are of a second.
+    pub fn is_rollup(&self) -> bool {
+        self.config.is_rollup
+    }
+
     pub(super) fn is_failed(&self) -> bool {
         self.failed
     }
@@ -140,14 +149,14 @@ impl Lane {
         }
         for (row, waiting) in samples {
             if row.shortened {
-                self.counts.shortened += u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+                self.counts.shortened += waiting.iter().map(Waiting::samples).sum::<u64>();
             }
             self.queue.push(&row, &waiting);
         }
     }
 
-    pub(super) fn count_refused(&mut self, records: u64) {
-        self.counts.rejected += records;
+    pub(super) fn count_refused(&mut self, samples: u64) {
+        self.counts.rejected += samples;
     }
 
     /// The next write to begin, if one may.
@@ -242,9 +251,12 @@ impl Lane {
             settled.extend(self.settle(&attempt.batch, |_| Err(Refusal::OutputFailed)));
         }
         let queued = self.queue.take_all();
-        self.counts.rejected += u64::try_from(queued.len()).unwrap_or(u64::MAX);
-        let refused =
-            |record: Record| Settled { frame: record.frame, how: Err(Refusal::OutputFailed) };
+        self.counts.rejected += queued.iter().map(Record::samples).sum::<u64>();
+        let refused = |record: Record| Settled {
+            frame: record.frame,
+            samples: record.samples(),
+            how: Err(Refusal::OutputFailed),
+        };
         settled.extend(queued.into_iter().map(refused));
         settled
     }
@@ -284,11 +296,12 @@ impl Lane {
         let mut settled = Vec::with_capacity(batch.records.len());
         for (at, record) in batch.records.iter().enumerate() {
             let how = how(at);
+            let samples = record.samples();
             match how {
-                Ok(()) => self.counts.stored += 1,
-                Err(_) => self.counts.rejected += 1,
+                Ok(()) => self.counts.stored += samples,
+                Err(_) => self.counts.rejected += samples,
             }
-            settled.push(Settled { frame: record.frame, how });
+            settled.push(Settled { frame: record.frame, samples, how });
         }
         settled
     }

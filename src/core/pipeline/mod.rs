@@ -10,6 +10,7 @@ pub mod lane;
 #[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
 pub mod pipeline;
 pub mod retry;
+pub mod rolled;
 pub mod row;
 
 mod queue;

@@ -16,7 +16,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::core::dimensions::Kept;
+use super::rolled::{COLUMNS, HISTOGRAM};
+use crate::core::{dimensions::Kept, samples::rollup::histogram::TEXT_BYTES_MAX};
 
 /// Longest name of a dimension in bytes.
 pub const DIMENSION_NAME_BYTES_MAX: usize = 60;
@@ -108,9 +109,29 @@ pub fn samples_row(series: &Series, kept: &Kept) -> Result<Row, Refusal> {
         return Err(Refusal::TooManyDimensions);
     }
     let measure = measure_name(&series.metric);
-    let mut dimensions = columns(wanted);
+    let mut dimensions = columns(wanted, &is_plain);
     dimensions.sort();
     let fixed = measure.len() + TIME_VALUE_BYTES;
+    let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
+    Ok(Row { dimensions, measure, shortened })
+}
+
+/// What the columns of a row of a second take at most besides its dimensions: numbers as text, names, the histogram.
+const COLUMNS_BYTES_MAX: usize = 8 + 5 * (24 + 5) + HISTOGRAM.len() + TEXT_BYTES_MAX;
+
+/// The same for rows of a second; their dimensions are those that the output keeps.
+///
+/// # Errors
+/// When no rule makes the series fit.
+pub fn rollup_row(series: &Series) -> Result<Row, Refusal> {
+    if series.dimensions.len() > DIMENSIONS_MAX {
+        return Err(Refusal::TooManyDimensions);
+    }
+    let measure = measure_name(&series.metric);
+    let wanted = series.dimensions.clone();
+    let mut dimensions = columns(wanted, &|name| is_plain(name) && !COLUMNS.contains(&name));
+    dimensions.sort();
+    let fixed = measure.len() + COLUMNS_BYTES_MAX;
     let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
     Ok(Row { dimensions, measure, shortened })
 }
@@ -134,7 +155,10 @@ fn measure_name(metric: &Arc<str>) -> Arc<str> {
 }
 
 /// The dimensions under the names that their columns have.
-fn columns(dimensions: Vec<(Arc<str>, Arc<str>)>) -> Vec<(Arc<str>, Arc<str>)> {
+fn columns(
+    dimensions: Vec<(Arc<str>, Arc<str>)>,
+    is_plain: &dyn Fn(&str) -> bool,
+) -> Vec<(Arc<str>, Arc<str>)> {
     if dimensions.iter().all(|(name, _)| is_plain(name)) {
         return dimensions;
     }
@@ -142,7 +166,7 @@ fn columns(dimensions: Vec<(Arc<str>, Arc<str>)>) -> Vec<(Arc<str>, Arc<str>)> {
         dimensions.iter().map(|(name, _)| name.clone()).filter(|n| is_plain(n)).collect();
     let mut renamed = Vec::with_capacity(dimensions.len());
     for (name, value) in dimensions {
-        let mut column = dimension_name(&name);
+        let mut column = dimension_name(&name, is_plain);
         if !is_plain(&name) && !taken.insert(column.clone()) {
             column = hashed_name(&name);
             taken.insert(column.clone());
@@ -167,7 +191,7 @@ fn fits(name: &str) -> bool {
     !name.is_empty() && name.len() <= DIMENSION_NAME_BYTES_MAX && !name.contains(':')
 }
 
-fn dimension_name(name: &Arc<str>) -> Arc<str> {
+fn dimension_name(name: &Arc<str>, is_plain: &dyn Fn(&str) -> bool) -> Arc<str> {
     if is_plain(name) {
         return name.clone();
     }

@@ -2,11 +2,12 @@
 
 use aws_sdk_timestreamwrite::{
     error::BuildError,
-    types::{Dimension, MeasureValueType, Record, TimeUnit},
+    types::{Dimension, MeasureValue, MeasureValueType, Record, TimeUnit},
 };
 
 use crate::core::pipeline::{
     batch::{self, Batch},
+    rolled::{self, Rolled},
     row::value_text,
 };
 
@@ -24,24 +25,52 @@ pub struct WriteRequest {
 /// # Errors
 /// When the SDK refuses a dimension.
 pub fn build(batch: &Batch) -> Result<WriteRequest, BuildError> {
+    let is_rolled = batch.records.iter().any(|record| record.rolled.is_some());
+    let kind = if is_rolled { MeasureValueType::Multi } else { MeasureValueType::Double };
+    let time_ns = batch.common_time_ns();
     let common = Record::builder()
-        .measure_value_type(MeasureValueType::Double)
+        .measure_value_type(kind)
         .time_unit(TimeUnit::Nanoseconds)
+        .set_time(time_ns.map(|time_ns| time_ns.to_string()))
         .set_dimensions(dimensions(batch.common.iter())?)
         .set_measure_name(batch.measure.as_deref().map(Into::into))
         .build();
     let mut records = Vec::with_capacity(batch.records.len());
     for record in &batch.records {
-        records.push(
-            Record::builder()
-                .set_dimensions(dimensions(batch.own_dimensions(record))?)
-                .set_measure_name(own_measure(batch, record))
-                .measure_value(value_text(record.value))
-                .time(record.time_ns.to_string())
-                .build(),
-        );
+        let own_time = time_ns.is_none().then(|| record.time_ns.to_string());
+        let built = Record::builder()
+            .set_dimensions(dimensions(batch.own_dimensions(record))?)
+            .set_measure_name(own_measure(batch, record))
+            .set_time(own_time);
+        let built = match &record.rolled {
+            Some(rolled) => built.set_measure_values(Some(columns(record.value, rolled)?)),
+            None => built.measure_value(value_text(record.value)),
+        };
+        records.push(built.build());
     }
     Ok(WriteRequest { common, records })
+}
+
+/// The columns of a row of a second.
+fn columns(sum: f64, rolled: &Rolled) -> Result<Vec<MeasureValue>, BuildError> {
+    let column = |name: &str, kind: MeasureValueType, value: String| {
+        MeasureValue::builder().name(name).r#type(kind).value(value).build()
+    };
+    let double = |name: &str, value: f64| column(name, MeasureValueType::Double, value_text(value));
+    let mut columns = vec![
+        column(rolled::COUNT, MeasureValueType::Bigint, rolled.count.to_string())?,
+        double(rolled::SUM, sum)?,
+        double(rolled::MIN, rolled.min)?,
+        double(rolled::MAX, rolled.max)?,
+    ];
+    if let Some(last) = rolled.last {
+        columns.push(double(rolled::LAST, last)?);
+    }
+    if !rolled.histogram.is_empty() {
+        let text = rolled.histogram.to_string();
+        columns.push(column(rolled::HISTOGRAM, MeasureValueType::Varchar, text)?);
+    }
+    Ok(columns)
 }
 
 fn own_measure(batch: &Batch, record: &batch::Record) -> Option<String> {

@@ -11,7 +11,13 @@ use crate::{
 
 /// An output that takes whatever waits.
 fn lane(name: &str) -> LaneConfig {
-    LaneConfig { name: name.to_owned(), writes_max: 4, linger_ms: 0, kept: Kept::All }
+    LaneConfig {
+        name: name.to_owned(),
+        writes_max: 4,
+        linger_ms: 0,
+        kept: Kept::All,
+        is_rollup: false,
+    }
 }
 
 fn key(instance_id: u32, seq: u64) -> FrameKey {
@@ -34,6 +40,7 @@ fn frame(seq: u64, count: usize) -> Frame {
         sample_series: (0..count).map(|at| u32::try_from(at % 3).unwrap()).collect(),
         time_delta_ns: vec![1; count],
         value: (0..u32::try_from(count).unwrap()).map(f64::from).collect(),
+        ..Frame::default()
     }
 }
 

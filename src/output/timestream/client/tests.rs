@@ -80,7 +80,13 @@ async fn output(url: &str, create: Option<v1alpha1::TimestreamCreate>) -> Timest
 }
 
 fn batch() -> Arc<Batch> {
-    let lane = LaneConfig { name: "a".to_owned(), writes_max: 1, linger_ms: 0, kept: Kept::All };
+    let lane = LaneConfig {
+        name: "a".to_owned(),
+        writes_max: 1,
+        linger_ms: 0,
+        kept: Kept::All,
+        is_rollup: false,
+    };
     let mut pipeline = Pipeline::new(vec![lane]);
     let frame = Frame {
         seq: 1,
@@ -93,6 +99,7 @@ fn batch() -> Arc<Batch> {
         sample_series: vec![0, 1, 0],
         time_delta_ns: vec![0, 1, 1],
         value: vec![0.1, 2.5, 1e-9],
+        ..Frame::default()
     };
     let key = FrameKey { instance_id: 3, incarnation: "i".into(), seq: 1 };
     pipeline.accept(key, &frame, 0);
