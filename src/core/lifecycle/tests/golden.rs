@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        build::{aggregator, runner},
+        build::{aggregator, runner, writer},
         seen::{FailureSeen, PodPhase},
     },
     world::{IMAGE, World},
@@ -53,6 +53,14 @@ fn the_tokens_of_outputs_reach_the_aggregator_alone_and_only_by_reference() {
     assert_eq!(job.matches("WEIR_INFLUXDB_TOKEN").count(), 1, "{job}");
     let runner = yaml(&runner::job(test, &world.seen.run, IMAGE).object);
     assert!(!runner.contains("influx"), "{runner}");
+}
+
+#[test]
+fn the_writers_job() {
+    let world = World::new(&FULL.replacen('{', "{aggregator: {replicas: 3}, ", 1));
+    let test = world.test.as_ref().unwrap();
+    let job = writer::job(test, &world.seen.run, IMAGE).unwrap();
+    insta::assert_snapshot!(yaml(&job.object));
 }
 
 #[test]
