@@ -21,6 +21,7 @@ pub mod reduce;
 pub mod seen;
 pub mod series;
 mod status;
+mod tables;
 mod template;
 mod trouble;
 pub mod valid;
