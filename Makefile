@@ -62,11 +62,11 @@ sink: prepare ## Run the whole aggregator against the strict stand-in and agains
 	cargo test --locked --features e2e --test sink
 
 .PHONY: lossless
-lossless: prepare ## Run real k6 into a stand-in that throttles, fails, cuts and dies, kill a k6, and count every row (2 min)
+lossless: prepare ## Run real k6 into a stand-in that throttles, fails, cuts and dies, kill a k6, and count every row (3 min)
 	cargo build --locked --workspace --bins
 	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_EC2_METADATA_DISABLED=true \
 	WEIR_BIN=$(CURDIR)/target/debug/weir WEIR_K6=$$(e2e/tools/get k6) WEIR_STANDIN=$(CURDIR)/target/debug/weir-standin \
-	cargo test --locked --features e2e --test lossless -- --nocapture
+	cargo test --locked --features e2e --test lossless --test rollup -- --nocapture
 
 .PHONY: influx
 influx: prepare ## Run real k6 into VictoriaMetrics behind a proxy that throttles, fails and cuts, and count every sample (40 s)

@@ -6,7 +6,8 @@
 //! many come in a second; without it, several rates are shown, the middle one the reference.
 //!
 //! Source of the formula: Timestream developer guide, "Metering and pricing, writes": of each record 8 bytes of time,
-//! names and values of its dimensions, the name of the measure, 8 bytes for a double; what stands in the common
+//! names and values of its dimensions, the name of the measure, 8 bytes for a number, the length of a text, of each column of
+//! a multi-measure record its name besides; what stands in the common
 //! attributes counts once; each call is rounded up to whole KiB, and each KiB is one write. The guide also says that
 //! repeated dimensions are found and charged once, while its own example charges them wherever they are not in the common
 //! attributes. How far that goes only a bill can tell, so the last column shows it taken at its word: within a call, each
@@ -16,12 +17,13 @@
 
 use std::{borrow::Cow, collections::BTreeSet, env};
 
-use aws_sdk_timestreamwrite::types::{Dimension, Record};
+use serde::Deserialize;
 use serde_json::json;
 use weir::{
     api::v1alpha1::Output,
     core::{
         dimensions::{Kept, of_outputs},
+        ledger::view::{Contains, Kind},
         pipeline::{
             batch::BATCH_RECORDS_MAX,
             lane::LaneConfig,
@@ -29,11 +31,13 @@ use weir::{
             retry::Written,
         },
         samples::{
-            decode::{Pairs, Point},
-            frame::{Closed, FrameBuilder, Limits},
+            decode::{Definition, Pairs, Point},
+            frame::{Closed, Limits},
+            framer::Framer,
+            rollup::spec::Wanted,
         },
     },
-    output::{output, timestream::request},
+    output::{output, timestream::body},
 };
 
 // As in the binary.
@@ -109,6 +113,10 @@ fn main() {
         row("Samples", &samples(requests, rate, &json!({})), &xk6, "at most 1/4");
         let without = json!({"dimensions": {"exclude": ["url"]}});
         row("Samples, without url", &samples(requests, rate, &without), &xk6, "");
+        let rollup = json!({"mode": "Rollup"});
+        row("Rollup", &samples(requests, rate, &rollup), &xk6, "at most 1/100");
+        let by_name = json!({"mode": "Rollup", "dimensions": {"exclude": ["url"]}});
+        row("Rollup, without url", &samples(requests, rate, &by_name), &xk6, "");
     }
 }
 
@@ -133,28 +141,72 @@ impl Bill {
     }
 
     /// Meters a call as it is sent.
-    fn add_call(&mut self, common: &Record, records: &[Record]) {
-        let size = |d: &Dimension| d.name().len() + d.value().len();
-        let fixed = |record: &Record| {
+    fn add_call(&mut self, call: &Sent<'_>) {
+        let size = |pair: &Dimension<'_>| pair.name.len() + pair.value.len();
+        let fixed = |record: &Record<'_>| {
             let of = |text: Option<&str>, bytes: usize| text.map_or(0, |_| bytes);
-            of(record.time(), TIME_BYTES)
-                + of(record.measure_value(), VALUE_BYTES)
-                + record.measure_name().map_or(0, str::len)
+            let columns = record.measure_values.iter().map(|column| {
+                let value_bytes =
+                    if column.kind == "VARCHAR" { column.value.len() } else { VALUE_BYTES };
+                column.name.len() + value_bytes
+            });
+            of(record.time, TIME_BYTES)
+                + of(record.measure_value, VALUE_BYTES)
+                + columns.sum::<usize>()
+                + record.measure_name.map_or(0, str::len)
         };
         let (mut bytes, mut once) = (0, 0);
         let mut seen = BTreeSet::new();
-        for record in records.iter().chain([common]) {
+        for record in call.records.iter().chain([&call.common]) {
             bytes += fixed(record);
             once += fixed(record);
-            for dimension in record.dimensions() {
+            for dimension in &record.dimensions {
                 bytes += size(dimension);
-                if seen.insert((dimension.name(), dimension.value())) {
+                if seen.insert((&dimension.name, &dimension.value)) {
                     once += size(dimension);
                 }
             }
         }
-        self.add(records.len(), bytes, once);
+        self.add(call.records.len(), bytes, once);
     }
+}
+
+/// What Timestream reads of a call.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Sent<'a> {
+    #[serde(borrow, rename = "CommonAttributes")]
+    common: Record<'a>,
+    #[serde(borrow)]
+    records: Vec<Record<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Record<'a> {
+    time: Option<&'a str>,
+    measure_name: Option<&'a str>,
+    measure_value: Option<&'a str>,
+    #[serde(borrow)]
+    measure_values: Vec<Column<'a>>,
+    #[serde(borrow)]
+    dimensions: Vec<Dimension<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Column<'a> {
+    name: &'a str,
+    #[serde(rename = "Type")]
+    kind: &'a str,
+    value: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Dimension<'a> {
+    name: &'a str,
+    value: &'a str,
 }
 
 /// One record for each sample with all its dimensions, a hundred in the order of their coming to a call.
@@ -166,7 +218,7 @@ fn xk6(requests: u32, rate: u32) -> Bill {
         bill.add(records, bytes, bytes_once);
     };
     load(requests, rate, &mut |event| {
-        let Event::Sample(instance, metric, tags, _) = event else { return };
+        let Event::Sample(instance, metric, tags, ..) = event else { return };
         let Some(call) = open.get_mut(instance) else { return };
         call.take(metric, tags, instance);
         if call.records == BATCH_RECORDS_MAX {
@@ -221,20 +273,20 @@ fn samples(requests: u32, rate: u32, more: &serde_json::Value) -> Bill {
     let mut way = Way::new(&outputs, lane);
     let mut emitted = 0;
     load(requests, rate, &mut |event| match event {
-        Event::Sample(instance, metric, tags, time_ns) => {
+        Event::Sample(instance, metric, tags, time_ns, value) => {
             emitted += 1;
-            way.push(instance, metric, tags, time_ns);
+            way.push(instance, metric, tags, time_ns, value);
         }
         Event::Tick(now_ms) => way.tick(now_ms),
     });
     way.end();
-    assert_eq!((way.stored, way.bill.records), (emitted, emitted), "every sample is one record");
+    assert_eq!(way.stored, emitted, "every sample is stored");
     way.bill
 }
 
 /// Weir's way from a sample to a request, without the waiting.
 struct Way {
-    builders: Vec<FrameBuilder>,
+    builders: Vec<Framer>,
     pipeline: Pipeline,
     now_ms: i64,
     stored: usize,
@@ -245,7 +297,12 @@ impl Way {
     fn new(outputs: &[Output], lane: LaneConfig) -> Self {
         let kept: Vec<Kept> =
             of_outputs(outputs).iter().map(|spec| Kept::of(spec.as_ref())).collect();
-        let builder = |id| FrameBuilder::keeping(id, Limits::default(), kept.clone());
+        let wanted = Wanted::of_outputs(outputs);
+        let builder = |id| {
+            let mut framer = Framer::new(id, Limits::default(), kept.clone(), &wanted);
+            definitions().for_each(|definition| framer.define(&definition));
+            framer
+        };
         Self {
             builders: (1..=INSTANCES).map(builder).collect(),
             pipeline: Pipeline::new(vec![lane]),
@@ -261,12 +318,13 @@ impl Way {
         metric: &str,
         tags: &[(&'static str, &'static str)],
         time_ns: i64,
+        value: f64,
     ) {
         let tags = tags.iter().map(|(name, value)| (Cow::Borrowed(*name), Cow::Borrowed(*value)));
         let point = Point {
             metric: Cow::Borrowed(metric),
             time_ns,
-            value: 1.0,
+            value,
             tags: Pairs(tags.collect()),
             metadata: Pairs::default(),
         };
@@ -286,7 +344,7 @@ impl Way {
 
     fn end(&mut self) {
         for instance in 0..self.builders.len() {
-            let closed = self.builders.get_mut(instance).and_then(FrameBuilder::close);
+            let closed = self.builders.get_mut(instance).and_then(Framer::close);
             self.send(instance, closed);
         }
         self.pipeline.set_hurry(true);
@@ -302,8 +360,9 @@ impl Way {
 
     fn write(&mut self) {
         while let Some(write) = self.pipeline.poll_write(self.now_ms) {
-            let request = request::build(&write.batch).expect("the batch is a request");
-            self.bill.add_call(&request.common, &request.records);
+            let body = body::write(&write.batch, "k6-db", "samples");
+            let call = serde_json::from_slice(&body).expect("the batch is a request");
+            self.bill.add_call(&call);
             self.pipeline.finish(write.lane, write.batch.id, Written::Stored, self.now_ms, 0);
         }
         while let Some(acked) = self.pipeline.poll_ack() {
@@ -315,10 +374,84 @@ impl Way {
 
 /// What happens in a run.
 enum Event<'a> {
-    /// An instance measured this: metric, tags but its own, time.
-    Sample(usize, &'static str, &'a [(&'static str, &'static str)], i64),
+    /// An instance measured this: metric, tags but its own, time, value.
+    Sample(usize, &'static str, &'a [(&'static str, &'static str)], i64, f64),
     /// A millisecond has passed.
     Tick(i64),
+}
+
+/// What each metric is, as k6 says before its first sample.
+fn definitions() -> impl Iterator<Item = Definition<'static>> {
+    let all = REQUEST_METRICS.into_iter().chain(ITERATION_METRICS).chain(GAUGES).chain(["checks"]);
+    all.map(|name| Definition {
+        name: Cow::Borrowed(name),
+        kind: Some(match name {
+            "http_reqs" | "iterations" | "data_sent" | "data_received" => Kind::Counter,
+            "http_req_failed" | "checks" => Kind::Rate,
+            "vus" | "vus_max" => Kind::Gauge,
+            _ => Kind::Trend,
+        }),
+        contains: Contains::default(),
+    })
+}
+
+/// The times of a request in milliseconds, as those of a service whose paths take 5 to 100 ms, half of all between two
+/// thirds and one and a half times as long. A hundredth of the requests open a connection.
+struct Took {
+    blocked: f64,
+    connecting: f64,
+    tls: f64,
+    sending: f64,
+    waiting: f64,
+    receiving: f64,
+}
+
+impl Took {
+    fn of(path: usize, dice: &mut u64) -> Self {
+        let mut about = |median: f64, sigma: f64| median * (sigma * normal(dice)).exp();
+        let waiting = about(5.0 * (1.0 + count(path)), 0.6);
+        let (sending, receiving) = (about(0.03, 0.5), about(0.1, 0.7));
+        let reused = about(0.004, 0.5);
+        let (connecting, tls) = (about(1.0, 0.3), about(4.0, 0.3));
+        if roll(dice) < 0.01 {
+            return Self {
+                blocked: connecting + tls,
+                connecting,
+                tls,
+                sending,
+                waiting,
+                receiving,
+            };
+        }
+        Self { blocked: reused, connecting: 0.0, tls: 0.0, sending, waiting, receiving }
+    }
+
+    fn value(&self, metric: &str, status: &str) -> f64 {
+        match metric {
+            "http_req_duration" => self.sending + self.waiting + self.receiving,
+            "http_req_blocked" => self.blocked,
+            "http_req_connecting" => self.connecting,
+            "http_req_tls_handshaking" => self.tls,
+            "http_req_sending" => self.sending,
+            "http_req_waiting" => self.waiting,
+            "http_req_receiving" => self.receiving,
+            "http_req_failed" if status == "200" => 0.0,
+            // Of five requests, and of a pause.
+            "iteration_duration" => 1000.0 + 5.0 * self.waiting,
+            "data_sent" | "data_received" => 4096.0,
+            _ => 1.0,
+        }
+    }
+}
+
+fn roll(dice: &mut u64) -> f64 {
+    *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    f64::from(u32::try_from(*dice >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
+
+/// Of the normal distribution, by the sum of twelve rolls.
+fn normal(dice: &mut u64) -> f64 {
+    (0..12).map(|_| roll(dice)).sum::<f64>() - 6.0
 }
 
 /// A run: requests come evenly, to paths and with answers as the dice say.
@@ -345,7 +478,7 @@ fn load(requests: u32, rate: u32, tell: &mut dyn FnMut(Event<'_>)) {
             second = at_ns / 1_000_000_000;
             for instance in 0..usize::try_from(INSTANCES).unwrap_or(0) {
                 for metric in GAUGES {
-                    tell(Event::Sample(instance, metric, &base[1..], time_ns));
+                    tell(Event::Sample(instance, metric, &base[1..], time_ns, 50.0));
                 }
             }
         }
@@ -375,15 +508,18 @@ fn load(requests: u32, rate: u32, tell: &mut dyn FnMut(Event<'_>)) {
         }
         // As k6 does it: what is empty is no tag.
         tags.retain(|(_, value)| !value.is_empty());
+        let took = Took::of(at, &mut dice);
         for metric in REQUEST_METRICS {
-            tell(Event::Sample(instance, metric, &tags, time_ns));
+            let value = took.value(metric, status);
+            tell(Event::Sample(instance, metric, &tags, time_ns, value));
         }
         let check = [base[0], base[1], ("check", "status is 200"), ("group", *group)];
         let check = check.get(..if group.is_empty() { 3 } else { 4 }).unwrap_or_default();
-        tell(Event::Sample(instance, "checks", check, time_ns));
+        let passed = if status == "200" { 1.0 } else { 0.0 };
+        tell(Event::Sample(instance, "checks", check, time_ns, passed));
         if request / INSTANCES % ITERATION_REQUESTS == ITERATION_REQUESTS - 1 {
             for metric in ITERATION_METRICS {
-                tell(Event::Sample(instance, metric, &base, time_ns));
+                tell(Event::Sample(instance, metric, &base, time_ns, took.value(metric, status)));
             }
         }
     }
@@ -391,7 +527,7 @@ fn load(requests: u32, rate: u32, tell: &mut dyn FnMut(Event<'_>)) {
 
 fn head() {
     println!(
-        "{:<24} {:>11} {:>9} {:>15} {:>10} {:>9} {:>8}  {:<12} {:>15}",
+        "{:<24} {:>11} {:>9} {:>15} {:>10} {:>9} {:>8}  {:<13} {:>15}",
         "layout",
         "records",
         "calls",
@@ -405,9 +541,9 @@ fn head() {
 }
 
 fn row(name: &str, bill: &Bill, xk6: &Bill, target: &str) {
-    let share = |a: usize, b: usize| format!("{:.1} %", 100.0 * count(a) / count(b));
+    let share = |a: usize, b: usize| format!("{:.2} %", 100.0 * count(a) / count(b));
     println!(
-        "{name:<24} {:>11} {:>9} {:>15} {:>10} {:>9.3} {:>8}  {target:<12} {:>15}",
+        "{name:<24} {:>11} {:>9} {:>15} {:>10} {:>9.4} {:>8}  {target:<13} {:>15}",
         bill.records,
         bill.calls,
         bill.bytes,

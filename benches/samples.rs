@@ -191,7 +191,7 @@ fn batches(pipeline: &mut Pipeline, frames: &[Closed], with_requests: bool) -> u
         pipeline.accept(key, &closed.frame, 0);
         while let Some(write) = pipeline.poll_write(0) {
             if with_requests {
-                black_box(request::build(&write.batch).expect("the batch is a request"));
+                black_box(body::write(&write.batch, "k6-db", "samples"));
             }
             stored += write.batch.records.len();
             pipeline.finish(write.lane, write.batch.id, Written::Stored, 0, 0);
@@ -202,7 +202,7 @@ fn batches(pipeline: &mut Pipeline, frames: &[Closed], with_requests: bool) -> u
     stored
 }
 
-use weir::{core::pipeline::frame::open, output::timestream::request};
+use weir::{core::pipeline::frame::open, output::timestream::body};
 
 criterion_group!(benches, agent, aggregator);
 criterion_main!(benches);

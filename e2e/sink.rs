@@ -22,13 +22,21 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir::{
     aggregator::{engine, settings::Settings},
-    api::v1alpha1::{Dimensions, Output, Reason, RunnerLoss, Timestream, TimestreamCreate},
+    api::v1alpha1::{
+        Dimensions, Output, Reason, RunnerLoss, Timestream, TimestreamCreate, TimestreamMode,
+    },
     core::{
         dimensions::Kept,
+        ledger::view::{Contains, Kind},
         plan::{RunPlan, RunRef},
         samples::{
-            decode::{Pairs, Point},
+            decode::{Definition, Pairs, Point},
             frame::{FrameBuilder, Limits},
+            framer::Framer,
+            rollup::{
+                samples_in,
+                spec::{RollupSpec, Wanted},
+            },
         },
     },
     io::link::Dialer,
@@ -147,9 +155,9 @@ fn frames(instance_id: u32) -> (Vec<Frame>, BTreeSet<Row>) {
 /// An agent without k6: it sends what it is given once the run starts.
 async fn agent(dialer: Dialer, instance_id: u32, frames: Vec<Frame>) {
     let mut end = dialer.dial().await.unwrap();
-    let emitted: u64 = frames.iter().map(|frame| frame.value.len() as u64).sum();
+    let emitted: u64 = frames.iter().map(samples_in).sum();
     let sizes: BTreeMap<u64, u64> =
-        frames.iter().map(|frame| (frame.seq, frame.value.len() as u64)).collect();
+        frames.iter().map(|frame| (frame.seq, samples_in(frame))).collect();
     let mut report = Report {
         phase: AgentPhase::Ready.into(),
         requirements: Some(Requirements {
@@ -342,6 +350,7 @@ async fn a_bad_record_costs_itself_alone_and_is_counted_by_its_reason() {
         sample_series: vec![0],
         time_delta_ns: vec![0],
         value: vec![value],
+        ..Frame::default()
     };
     let base = own(0.0, -300, 0).base_time_ns;
     let bad = [
@@ -440,6 +449,106 @@ async fn an_output_leaves_out_dimensions_that_another_wants() {
         })
         .collect();
     verify_whole(&server, &result, &rows);
+}
+
+/// Frames of rows of one instance, with all that a record has no room for or may not be called. They are of so many samples.
+fn folded(instance_id: u32) -> (Vec<Frame>, u64) {
+    let all = Some(Dimensions { include: None, exclude: Some(Vec::new()) });
+    let rollups = vec![RollupSpec { output: 0, dimensions: all }];
+    let mut maker =
+        Framer::new(instance_id, Limits::default(), [], &Wanted { rollups, only: true });
+    let kinds = [("trend", Kind::Trend), ("gauge", Kind::Gauge), ("rate", Kind::Rate)];
+    for (name, kind) in kinds {
+        let (name, kind) = (Cow::Borrowed(name), Some(kind));
+        maker.define(&Definition { name, kind, contains: Contains::default() });
+    }
+    let began_ns = now_ns() - 60_000_000_000;
+    let long = "ü".repeat(2000);
+    let tags = [
+        vec![("url", long.as_str()), ("error", &long)],
+        vec![("count", "a tag"), ("histogram", "another"), ("time", "a third"), ("a:b", "c")],
+        vec![],
+    ];
+    let mut frames = Vec::new();
+    let mut samples = 0;
+    // A second of values that fall into every class, one of many in few, and some that come late.
+    for second in [0, 1, 2, 1] {
+        for at in 0..2000 {
+            for (metric, _) in kinds {
+                let pairs = tags.get(at % tags.len()).unwrap().iter();
+                let pairs = pairs.map(|(name, value)| ((*name).into(), (*value).into()));
+                let size = 1.02_f64.powi(i32::try_from(at).unwrap()) * 1e-8;
+                let point = Point {
+                    metric: metric.into(),
+                    time_ns: began_ns + second * 1_000_000_000,
+                    value: if second == 0 {
+                        -size
+                    } else {
+                        f64::from(u32::try_from(at % 3).unwrap())
+                    },
+                    tags: Pairs(pairs.collect()),
+                    metadata: Pairs::default(),
+                };
+                samples += 1;
+                frames.extend(maker.push(&point, 0).map(|closed| closed.frame));
+            }
+        }
+        if second == 1 {
+            frames.extend(maker.close().map(|closed| closed.frame));
+        }
+    }
+    frames.extend(maker.close().map(|closed| closed.frame));
+    (frames, samples)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_second_fit_every_limit() {
+    let server = Server::standin(&[
+        "--table",
+        "loadtests.samples",
+        "--throttle-percent",
+        "20",
+        "--cut-after-apply-percent",
+        "20",
+    ]);
+    let (frames, samples): (Vec<_>, Vec<_>) = (1..=INSTANCES).map(folded).unzip();
+    let output = Timestream { mode: TimestreamMode::Rollup, ..output(&server.endpoint()) };
+    let result = run(output, frames).await;
+    let (output, samples) = (&result.outputs[0], samples.iter().sum::<u64>());
+    assert_eq!((output.emitted, output.stored, output.rejected.len()), (samples, samples, 0));
+    let text = server.ask("GET", "/rows", "");
+    let rows: Vec<Value> = text.lines().map(|row| serde_json::from_str(row).unwrap()).collect();
+    let count = |row: &Value| row["value"]["count"]["value"].as_u64().unwrap();
+    assert_eq!(rows.iter().map(count).sum::<u64>(), samples);
+    for row in &rows {
+        let is = |name: &str| row["measure_name"] == name;
+        assert_eq!(row["value"]["histogram"].is_null(), !is("trend"), "{row}");
+        assert_eq!(row["value"]["last"].is_null(), !is("gauge"), "{row}");
+    }
+    let names = |row: &Value| row["dimensions"].as_object().unwrap().keys().cloned().collect();
+    let seen: BTreeSet<String> = rows.iter().flat_map::<Vec<String>, _>(names).collect();
+    for name in ["k6_count", "k6_histogram", "k6_time", "url", "error"] {
+        assert!(seen.contains(name), "{name} of {seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moto_takes_rows_of_a_second_too() {
+    let server = Server::start("WEIR_MOTO", &["--table", "loadtests.samples"]);
+    let (frames, samples) = folded(1);
+    let frames = [vec![frames], vec![Vec::new(); usize::try_from(INSTANCES - 1).unwrap()]].concat();
+    let output = Timestream { mode: TimestreamMode::Rollup, ..output(&server.endpoint()) };
+    let result = run(output, frames).await;
+    assert_eq!(result.outputs[0].stored, samples);
+    let data: Value = serde_json::from_str(&server.ask("GET", "/moto-api/data.json", "")).unwrap();
+    let records = data["timestreamwrite"]["TimestreamTable"][0]["records"].as_array().unwrap();
+    let count = |record: &Value| {
+        let columns = record["MeasureValues"].as_array().unwrap();
+        let column = columns.iter().find(|column| column["Name"] == "count").unwrap();
+        assert_eq!(column["Type"], "BIGINT");
+        column["Value"].as_str().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(records.iter().map(count).sum::<u64>(), samples);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     aggregator::{ROLE, TOKEN, the_run},
-    cost::{Cost, cpu_us, loopback_bytes, of_process},
+    cost::{Cost, Memory, cpu_us, loopback_bytes, of_process},
     peers::binary,
     scripts::Shape,
 };
@@ -69,10 +69,15 @@ pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &str) ->
         .spawn()
         .expect("the agent starts");
     let began = Instant::now();
-    let (mut peak_kib, mut own_us) = (0, 0.0);
+    let (mut memory, mut own_us) = ([Memory::default(); 2], 0.0);
     let status = loop {
-        if let Some((peak, own)) = of_process(agent.id()) {
-            (peak_kib, own_us) = (peak, own);
+        for (most, id) in memory.iter_mut().zip([agent.id(), aggregator.id()]) {
+            if let Some((now, _)) = of_process(id) {
+                *most = Memory { peak: now.peak, own: most.own.max(now.own) };
+            }
+        }
+        if let Some((_, own)) = of_process(agent.id()) {
+            own_us = own;
         }
         if let Some(status) = agent.try_wait().expect("its end") {
             break status;
@@ -97,7 +102,7 @@ pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &str) ->
         wire_bytes: bytes - bytes_before,
         spool_bytes: 0.0,
         stored: told["stored"].as_u64().unwrap_or(0),
-        agent_kib: peak_kib,
-        aggregator_kib: told["peak_kib"].as_u64().unwrap_or(0),
+        agent_memory: memory[0],
+        aggregator_memory: memory[1],
     }
 }

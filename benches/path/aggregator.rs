@@ -26,7 +26,7 @@ use weir::{
     wire::result::RunResult,
 };
 
-use crate::cost::{cpu_us, of_process};
+use crate::cost::cpu_us;
 
 /// Tells this program to be the aggregator; the value is where samples go: `none`, `nowhere`, or an endpoint.
 pub(crate) const ROLE: &str = "WEIR_PATH_OUTPUT";
@@ -100,7 +100,6 @@ async fn live() {
     let output = result.outputs.first();
     let told = json!({
         "cpu_us": cpu_us(UsageWho::RUSAGE_SELF),
-        "peak_kib": of_process(std::process::id()).map_or(0, |(peak_kib, _)| peak_kib),
         "emitted": output.map_or(0, |output| output.emitted),
         "stored": output.map_or(0, |output| output.stored),
         "reason": result.outcome.map(|outcome| outcome.reason.as_str().to_owned()),

@@ -14,9 +14,9 @@ pub(crate) struct Cost {
     pub(crate) spool_bytes: f64,
     /// Samples that came to the end of their way.
     pub(crate) stored: u64,
-    /// Most memory.
-    pub(crate) agent_kib: u64,
-    pub(crate) aggregator_kib: u64,
+    /// The most of each.
+    pub(crate) agent_memory: Memory,
+    pub(crate) aggregator_memory: Memory,
 }
 
 impl Cost {
@@ -48,19 +48,31 @@ pub(crate) fn cpu_us(who: UsageWho) -> f64 {
     us(usage.user_time()) + us(usage.system_time())
 }
 
-/// Most memory of a process, and processor time of its own without that of its children; none when it is gone.
-pub(crate) fn of_process(pid: u32) -> Option<(u64, f64)> {
+/// Memory of a process at one time, in KiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    /// The most so far, with the pages of its program.
+    pub(crate) peak: u64,
+    /// Now, without these: they are the page cache's.
+    pub(crate) own: u64,
+}
+
+/// Memory of a process, and processor time of its own without that of its children; none when it is gone.
+pub(crate) fn of_process(pid: u32) -> Option<(Memory, f64)> {
     let folder = Path::new("/proc").join(pid.to_string());
     let status = fs::read_to_string(folder.join("status")).ok()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let peak_kib = peak.split_whitespace().next()?.parse().ok()?;
+    let kib = |name: &str| {
+        let text = status.lines().find_map(|line| line.strip_prefix(name))?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    let memory = Memory { peak: kib("VmHWM:")?, own: kib("RssAnon:")? };
     let stat = fs::read_to_string(folder.join("stat")).ok()?;
     // The name may hold anything, and ends with the last parenthesis.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u32>().ok());
     // The fourteenth and fifteenth of the line (proc_pid_stat(5)): user and system time, 100 ticks a second.
     let own = f64::from(ticks(11)? + ticks(12)?) * 10_000.0;
-    Some((peak_kib, own))
+    Some((memory, own))
 }
 
 /// Bytes received on loopback since the machine came up.

@@ -49,9 +49,10 @@ fn main() {
         "{many} samples a run, {}",
         if cfg!(debug_assertions) { "debug build" } else { "optimised build" }
     );
-    for shape in [Shape::Custom, Shape::Http] {
-        table(shape, many);
-    }
+    // `memory` among the arguments: nothing else.
+    let tables: &[Shape] =
+        if env::args().any(|text| text == "memory") { &[] } else { &[Shape::Custom, Shape::Http] };
+    tables.iter().for_each(|shape| table(*shape, many));
     memory();
 }
 
@@ -128,15 +129,20 @@ fn table(shape: Shape, many: u32) {
 
 fn memory() {
     println!();
-    println!("{:<44} {:>12} {:>14}", "most memory, in MiB", "agent", "aggregator");
+    println!(
+        "{:<44} {:>18} {:>18}",
+        "most memory in MiB (with the program's pages)", "agent", "aggregator"
+    );
     for pace in PACES {
         let standin = standin();
         let cost = agent::weir(Shape::Http, pace * 10, Some(pace), &standin.endpoint());
+        let text = |memory: cost::Memory| format!("{} ({})", memory.own / 1024, memory.peak / 1024);
         println!(
-            "{:<44} {:>12} {:>14}",
+            "{:<44} {:>18} {:>18}",
             format!("{pace} samples a second for 10 s"),
-            format!("{} (< 32)", cost.agent_kib / 1024),
-            format!("{} (< 256)", cost.aggregator_kib / 1024),
+            text(cost.agent_memory),
+            text(cost.aggregator_memory),
         );
     }
+    println!("{:<44} {:>18} {:>18}", "bound", "32", "256");
 }

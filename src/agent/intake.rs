@@ -30,7 +30,8 @@ use crate::core::{
     },
     samples::{
         decode::Line,
-        frame::{self, Closed, FrameBuilder},
+        frame::Closed,
+        framer::{self, Framer},
         lines::{Known, Lines, Read as Seen},
         spool::{Loss, Spool},
     },
@@ -163,7 +164,7 @@ impl Intake {
     /// When the folder or the pipe cannot be made or opened, or the thread not be started.
     pub(super) fn open(
         dir: &Path,
-        builder: FrameBuilder,
+        builder: Framer,
         ship_samples: bool,
         shared: Arc<Shared>,
         inputs: mpsc::Sender<Input>,
@@ -222,11 +223,11 @@ impl Drop for Intake {
 #[derive(Debug, Default)]
 struct Memo {
     ledger: ledger::Memo,
-    frame: frame::Memo,
+    frame: framer::Memo,
 }
 
 struct Reader {
-    builder: FrameBuilder,
+    builder: Framer,
     ship_samples: bool,
     shared: Arc<Shared>,
     lines: Lines<Memo>,
@@ -333,6 +334,7 @@ impl Reader {
                 builder.and_then(|to| to.push(&point, now_ms))
             }
             Ok(Seen::Line(Line::Metric(definition))) => {
+                self.builder.define(&definition);
                 ledger.define(&definition);
                 return;
             }

@@ -37,7 +37,8 @@ use crate::{
         },
         ledger::threshold,
         samples::{
-            frame::{FrameBuilder, Limits},
+            frame::Limits,
+            framer::Framer,
             spool::{
                 Spool,
                 record::{FORMAT, SegmentHeader},
@@ -100,7 +101,8 @@ impl Agent {
         let shared = Arc::new(Shared::new(Spool::new(settings.spool, header), began));
         let (inputs, happened) = mpsc::channel(INPUTS);
         let kept = settings.dimensions.iter().map(|spec| Kept::of(spec.as_ref()));
-        let builder = FrameBuilder::keeping(settings.instance_id, Limits::default(), kept);
+        let id = settings.instance_id;
+        let builder = Framer::new(id, Limits::default(), kept, &settings.rollups);
         let ship = settings.ship_samples;
         let intake =
             Intake::open(&settings.work_dir, builder, ship, shared.clone(), inputs.clone())?;

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::{
     api::v1alpha1::{Dimensions, Threshold},
-    core::{plan::RunRef, samples::spool::Limits},
+    core::{
+        plan::RunRef,
+        samples::{rollup::spec::Wanted, spool::Limits},
+    },
 };
 
 /// What an agent is given.
@@ -34,6 +37,8 @@ pub struct Settings {
     pub ship_samples: bool,
     /// Which dimensions the rows of each output have; empty: all of each.
     pub dimensions: Vec<Option<Dimensions>>,
+    /// Which outputs want rows of a second, and whether all do.
+    pub rollups: Wanted,
     /// How many frames may wait for their acknowledgement, and where.
     pub spool: Limits,
     /// Time without a session after which the agent gives up.

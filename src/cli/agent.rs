@@ -11,7 +11,10 @@ use anyhow::{Context, bail};
 use crate::{
     agent::{self, Exit, Settings, reaper},
     api::v1alpha1::{Dimensions, OnFull, Threshold},
-    core::{plan::RunRef, samples::spool::Limits},
+    core::{
+        plan::RunRef,
+        samples::{rollup::spec::Wanted, spool::Limits},
+    },
     io::{
         dns,
         link::{Dialer, GrpcDialer},
@@ -61,6 +64,9 @@ pub(super) struct Args {
     /// Which dimensions the rows of each output have: a list of their `dimensions` in spec.outputs as JSON
     #[arg(long, value_name = "JSON", value_parser = parse_dimensions)]
     dimensions: Option<OutputDimensions>,
+    /// Which outputs want rows of a second instead of samples, with which dimensions, and whether all do, as JSON
+    #[arg(long, value_name = "JSON", value_parser = parse_rollups)]
+    rollups: Option<Wanted>,
     /// Disk space for samples that no output has taken yet
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     spool_mib: u32,
@@ -99,6 +105,10 @@ fn parse_thresholds(text: &str) -> Result<Thresholds, String> {
 
 /// The `dimensions` of each output.
 type OutputDimensions = Vec<Option<Dimensions>>;
+
+fn parse_rollups(text: &str) -> Result<Wanted, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
 
 fn parse_dimensions(text: &str) -> Result<OutputDimensions, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
@@ -157,6 +167,7 @@ impl Args {
             env: BTreeMap::new(),
             ship_samples: self.ship_samples,
             dimensions: self.dimensions.unwrap_or_default(),
+            rollups: self.rollups.unwrap_or_default(),
             spool: Limits::new(u64::from(self.spool_mib) << 20, self.spool_on_full),
             orphan_ms: i64::from(self.orphan_seconds) * 1000,
             grace_ms: i64::from(self.grace_seconds) * 1000,

@@ -2,7 +2,10 @@
 
 use std::{borrow::Borrow, collections::BTreeSet, sync::Arc};
 
-use super::k6::tags::{INSTANCE_ID, TESTID};
+use super::{
+    k6::tags::{INSTANCE_ID, TESTID},
+    samples::rollup::spec::is_rollup,
+};
 use crate::api::v1alpha1::{Dimensions, Output};
 
 /// Dimensions that no output leaves out: without them, rows of two instances or of two runs could be one row.
@@ -51,8 +54,11 @@ impl Kept {
 
 /// What the spec says of the dimensions of each output that takes samples; empty where all of them have all dimensions.
 pub fn of_outputs(outputs: &[Output]) -> Vec<Option<Dimensions>> {
+    let is_of_samples = |output: &&Output| {
+        !output.timestream.as_ref().is_some_and(|timestream| is_rollup(timestream.mode))
+    };
     let all: Vec<Option<Dimensions>> =
-        outputs.iter().map(|output| output.dimensions().cloned()).collect();
+        outputs.iter().filter(is_of_samples).map(|output| output.dimensions().cloned()).collect();
     if all.iter().all(Option::is_none) { Vec::new() } else { all }
 }
 

@@ -11,6 +11,7 @@ use crate::{
         dimensions::Kept,
         pipeline::{batch::Batch, lane::LaneConfig, retry::Written, shape::Shape},
         plan::{TOKEN_ENV, token_env},
+        samples::rollup::spec::is_rollup,
     },
 };
 
@@ -81,7 +82,7 @@ fn open_timestream(name: String, spec: &v1alpha1::Timestream) -> OpenOutput {
             writes_max: usize::try_from(spec.max_concurrent_writes).unwrap_or(1).max(1),
             linger_ms: spec.linger_milliseconds.into(),
             kept: Kept::of(spec.dimensions.as_ref()),
-            shape: Shape::Records,
+            shape: if is_rollup(spec.mode) { Shape::Rollup } else { Shape::Records },
         },
         output: Arc::new(TimestreamOutput::new(spec.clone())),
     }

@@ -10,7 +10,10 @@ use crate::{
     agent::{Exit, Settings, run},
     api::v1alpha1::OnFull,
     core::{
-        ledger::codec::decode, plan::RunRef, samples::spool::Limits, tests::k6::k6,
+        ledger::codec::decode,
+        plan::RunRef,
+        samples::{rollup::spec::Wanted, spool::Limits},
+        tests::k6::k6,
         verdict::Verdict,
     },
     io::{
@@ -77,6 +80,7 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
         env: BTreeMap::new(),
         ship_samples: true,
         dimensions: Vec::new(),
+        rollups: Wanted::default(),
         spool: Limits::new(64 << 20, OnFull::Fail),
         orphan_ms: 60_000,
         grace_ms: 20_000,

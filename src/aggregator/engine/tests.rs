@@ -299,6 +299,7 @@ impl FakeAgent {
             sample_series: vec![0; count],
             time_delta_ns: std::iter::once(0).chain(vec![1; count - 1]).collect(),
             value: (0..u32::try_from(SAMPLES).unwrap()).map(f64::from).collect(),
+            ..Frame::default()
         };
         self.unacked.insert(frame.seq, frame.clone());
         frame

@@ -51,10 +51,12 @@ pub struct Timestream {
     /// Name of the table.
     #[schemars(length(min = 3, max = 256), regex(pattern = "^[a-zA-Z0-9_.-]+$"))]
     pub table_name: String,
-    /// What a row is. `Samples`: one row for each sample, as xk6-output-timestream writes it.
+    /// What a row is. `Samples`: one row for each sample, as xk6-output-timestream writes it. `Rollup`: one row for each
+    /// series and second, at a hundredth of the price; a table of its own is best.
     #[serde(default)]
     pub mode: TimestreamMode,
-    /// Which tags become dimensions. Left out: all of them. What is left out of the rows costs nothing.
+    /// Which tags become dimensions. Not said: in mode Samples all of them, in mode Rollup all but `error`, `group`, `ip`,
+    /// `iter`, `method`, `name`, `trace_id`, `url`, `vu`. What is left out of the rows costs nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!(has(self.include) && has(self.exclude))").message("dimensions: set include or exclude, not both"))]
     #[x_kube(validation = Rule::new("!has(self.exclude) || self.exclude.all(name, !(name in ['instance_id', 'testid']))").message("dimensions.exclude: instance_id and testid tell the rows of instances and runs apart and stay"))]
@@ -115,6 +117,10 @@ pub enum TimestreamMode {
     /// the metric, the value a DOUBLE, the time in nanoseconds.
     #[default]
     Samples,
+    /// One multi-measure row for each metric, second and set of dimensions: `count`, `sum`, `min`, `max`, of a gauge also
+    /// `last`, of a trend also `histogram` (a text from which SQL computes percentiles to within 1 %). The measure is the
+    /// metric, the time the beginning of the second.
+    Rollup,
 }
 
 fn default_concurrency() -> u32 {

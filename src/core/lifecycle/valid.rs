@@ -1,12 +1,15 @@
 //! `TestSpec` → [`ValidTest`], once: nothing behind this step sees a raw spec.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use super::{args::check_args, influxdb, template};
 use crate::{
     api::{
         labels,
-        v1alpha1::{Dimensions, Output, Script, TestSpec},
+        v1alpha1::{Dimensions, Output, Script, TestSpec, TimestreamMode},
     },
     core::{dimensions::ALWAYS, error, ledger::threshold},
 };
@@ -256,6 +259,7 @@ fn check_tags(spec: &TestSpec, errors: &mut Errors) {
 
 fn check_outputs(outputs: &[Output], errors: &mut Errors) {
     let mut names = BTreeSet::new();
+    check_tables(outputs, errors);
     for (at, output) in outputs.iter().enumerate() {
         let path = format!("spec.outputs[{at}]");
         if !names.insert(output.display_name()) {
@@ -295,6 +299,24 @@ fn check_outputs(outputs: &[Output], errors: &mut Errors) {
             errors.add(
                 &format!("{path}.timestream.endpointUrl"),
                 &format!("{url:?} must start with http:// or https://"),
+            );
+        }
+    }
+}
+
+/// Rows of two forms cannot share a table: a dimension of one may not be called as a column of the other.
+fn check_tables(outputs: &[Output], errors: &mut Errors) {
+    let mut modes: BTreeMap<_, TimestreamMode> = BTreeMap::new();
+    for (at, timestream) in
+        outputs.iter().enumerate().filter_map(|(at, o)| Some((at, o.timestream.as_ref()?)))
+    {
+        let to = (&timestream.region, &timestream.endpoint_url);
+        let table = (to, &timestream.database_name, &timestream.table_name);
+        if *modes.entry(table).or_insert(timestream.mode) != timestream.mode {
+            let field = format!("spec.outputs[{at}].timestream.tableName");
+            errors.add(
+                &field,
+                "another output writes rows of another mode to it; give each mode its own table",
             );
         }
     }

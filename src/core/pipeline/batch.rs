@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::row::Row;
+use super::{rolled::Rolled, row::Row};
 
 /// Most records of one write.
 pub const BATCH_RECORDS_MAX: usize = 100;
@@ -15,17 +15,26 @@ pub struct FrameId(pub(super) u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchId(pub(super) u64);
 
-/// One sample as it is written.
+/// One sample, or those of a second, as they are written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
     /// Measure and dimensions.
     pub row: Arc<Row>,
-    /// The value, finite.
+    /// The value, finite; of a row of a second, the sum.
     pub value: f64,
+    /// What else a row of a second holds; none for a sample.
+    pub rolled: Option<Arc<Rolled>>,
     /// Unix time in nanoseconds.
     pub time_ns: i64,
     /// The frame it came in.
     pub(super) frame: FrameId,
+}
+
+impl Record {
+    /// Samples that it stands for.
+    pub fn samples(&self) -> u64 {
+        self.rolled.as_ref().map_or(1, |rolled| rolled.count)
+    }
 }
 
 /// Records that go out in one call.
@@ -46,6 +55,13 @@ impl Batch {
     pub fn new(id: BatchId, records: Vec<Record>) -> Self {
         let common = common_dimensions(&records);
         Self { id, common, measure: common_measure(&records), records }
+    }
+
+    /// The time, where all records are rows of the same second: it is sent once as well.
+    pub fn common_time_ns(&self) -> Option<i64> {
+        let first = self.records.first()?;
+        let is_same = |record: &Record| record.rolled.is_some() && record.time_ns == first.time_ns;
+        (self.records.len() > 1 && self.records.iter().all(is_same)).then_some(first.time_ns)
     }
 
     /// Dimensions of `record` that are not common to the batch.

@@ -67,6 +67,13 @@ pub fn open(frame: &Frame, instance_id: u32) -> Opened {
     Opened { series, samples, malformed_count }
 }
 
+/// The series of a frame, each where the frame has it; none where it makes no sense.
+pub(super) fn series_of(frame: &Frame, instance_id: u32) -> Vec<Option<Series>> {
+    let strings: Vec<Arc<str>> = frame.strings.iter().map(|text| text.as_str().into()).collect();
+    let instance: Arc<str> = instance_id.to_string().into();
+    frame.series.iter().map(|wire| read_series(wire, &strings, &instance)).collect()
+}
+
 fn read_series(
     wire: &crate::wire::session::Series,
     strings: &[Arc<str>],

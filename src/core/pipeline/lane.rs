@@ -40,9 +40,9 @@ pub struct LaneConfig {
 /// Account of one output within this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LaneCounts {
-    /// Records stored.
+    /// Samples stored.
     pub stored: u64,
-    /// Records refused for good.
+    /// Samples refused for good.
     pub rejected: u64,
     /// Of the stored ones, those that the output says it had from an earlier try.
     pub repeated: u64,
@@ -60,10 +60,12 @@ pub struct LaneCounts {
     pub shortened: u64,
 }
 
-/// Records of one frame that are settled.
+/// A record of a frame that is settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) frame: FrameId,
+    /// Samples that it stood for.
+    pub(super) samples: u64,
     pub(super) how: Result<(), Refusal>,
 }
 
@@ -132,6 +134,11 @@ impl Lane {
         &self.last_failure
     }
 
+    /// Whether its rows are of a second.
+    pub fn is_rollup(&self) -> bool {
+        self.config.shape == Shape::Rollup
+    }
+
     pub(super) fn is_failed(&self) -> bool {
         self.failed
     }
@@ -148,14 +155,14 @@ impl Lane {
         }
         for (row, waiting) in samples {
             if row.shortened {
-                self.counts.shortened += u64::try_from(waiting.len()).unwrap_or(u64::MAX);
+                self.counts.shortened += waiting.iter().map(Waiting::samples).sum::<u64>();
             }
             self.queue.push(&row, &waiting);
         }
     }
 
-    pub(super) fn count_refused(&mut self, records: u64) {
-        self.counts.rejected += records;
+    pub(super) fn count_refused(&mut self, samples: u64) {
+        self.counts.rejected += samples;
     }
 
     /// The next write to begin, if one may.
@@ -250,9 +257,12 @@ impl Lane {
             settled.extend(self.settle(&attempt.batch, |_| Err(Refusal::OutputFailed)));
         }
         let queued = self.queue.take_all();
-        self.counts.rejected += u64::try_from(queued.len()).unwrap_or(u64::MAX);
-        let refused =
-            |record: Record| Settled { frame: record.frame, how: Err(Refusal::OutputFailed) };
+        self.counts.rejected += queued.iter().map(Record::samples).sum::<u64>();
+        let refused = |record: Record| Settled {
+            frame: record.frame,
+            samples: record.samples(),
+            how: Err(Refusal::OutputFailed),
+        };
         settled.extend(queued.into_iter().map(refused));
         settled
     }
@@ -292,11 +302,12 @@ impl Lane {
         let mut settled = Vec::with_capacity(batch.records.len());
         for (at, record) in batch.records.iter().enumerate() {
             let how = how(at);
+            let samples = record.samples();
             match how {
-                Ok(()) => self.counts.stored += 1,
-                Err(_) => self.counts.rejected += 1,
+                Ok(()) => self.counts.stored += samples,
+                Err(_) => self.counts.rejected += samples,
             }
-            settled.push(Settled { frame: record.frame, how });
+            settled.push(Settled { frame: record.frame, samples, how });
         }
         settled
     }

@@ -47,7 +47,7 @@ pub fn line_row(series: &Series, kept: &Kept) -> Result<Row, Refusal> {
         None => series.metric.clone(),
     };
     let mut dimensions =
-        renamed(kept.of_series(&series.dimensions), is_plain, tag_name, hashed_name);
+        renamed(kept.of_series(&series.dimensions), &is_plain, &tag_name, hashed_name);
     for (_, value) in &mut dimensions {
         if let Some(text) = carried(value) {
             *value = format!("{text}~{:016x}", hash(value)).into();

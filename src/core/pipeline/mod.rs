@@ -11,6 +11,7 @@ pub mod line;
 #[expect(clippy::module_inception, reason = "the module's main type bears the module's name")]
 pub mod pipeline;
 pub mod retry;
+pub mod rolled;
 pub mod row;
 pub mod shape;
 

@@ -11,9 +11,13 @@ use super::{
     lane::{Lane, LaneConfig, Settled},
     queue::Waiting,
     retry::Written,
+    rolled::{self, RolledUp},
     row::{Refusal, Row},
 };
-use crate::wire::session::{Frame, OutputCounts};
+use crate::{
+    core::samples::rollup::samples_in,
+    wire::session::{Frame, OutputCounts},
+};
 
 /// Acknowledgements kept, so that a frame sent again after its acknowledgement was lost is not written again.
 const RECENT_MAX: usize = 16_384;
@@ -166,9 +170,24 @@ impl Pipeline {
         let opened = open(frame, key.instance_id);
         self.next_frame += 1;
         let id = FrameId(self.next_frame);
-        let sample_count =
+        let columns =
             u64::try_from(opened.samples.len()).unwrap_or(u64::MAX) + opened.malformed_count;
-        let shares = self.lanes.iter_mut().map(|lane| share(lane, id, &opened, now_ms)).collect();
+        let sample_count = samples_in(frame).max(columns);
+        let opened = Opened {
+            // What the frame stands for and does not hold.
+            malformed_count: opened.malformed_count + (sample_count - columns),
+            ..opened
+        };
+        let rolled = rolled::open(frame, key.instance_id, sample_count);
+        let lanes = (0_u32..).zip(&mut self.lanes);
+        let shares = lanes.map(|(at, lane)| {
+            if lane.is_rollup() {
+                share_rolled(lane, id, rolled.get(&at), sample_count, now_ms)
+            } else {
+                share(lane, id, &opened, now_ms)
+            }
+        });
+        let shares = shares.collect();
         self.held.insert(key.clone(), id);
         self.frames.insert(id, Held { key, sample_count, shares });
         self.complete(id);
@@ -224,17 +243,17 @@ impl Pipeline {
 
     fn settle(&mut self, lane: usize, settled: Vec<Settled>) {
         let mut touched: Option<FrameId> = None;
-        for Settled { frame, how } in settled {
+        for Settled { frame, samples, how } in settled {
             if let Some(before) = touched.filter(|before| *before != frame) {
                 self.complete(before);
             }
             touched = Some(frame);
             let share = self.frames.get_mut(&frame).and_then(|held| held.shares.get_mut(lane));
             let Some(share) = share else { continue };
-            share.open = share.open.saturating_sub(1);
+            share.open = share.open.saturating_sub(samples);
             match how {
-                Ok(()) => share.stored += 1,
-                Err(refusal) => *share.rejected.entry(refusal).or_default() += 1,
+                Ok(()) => share.stored += samples,
+                Err(refusal) => *share.rejected.entry(refusal).or_default() += samples,
             }
         }
         if let Some(last) = touched {
@@ -306,7 +325,7 @@ fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
             Ok(waiting) => {
                 open += 1;
                 let Sample { time_ns, value, .. } = *sample;
-                waiting.push(Waiting { frame: id, time_ns, value });
+                waiting.push(Waiting { frame: id, time_ns, value, rolled: None });
             }
             Err(refusal) => *rejected.entry(refusal).or_default() += 1,
         }
@@ -314,6 +333,46 @@ fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
     lane.count_refused(rejected.values().sum());
     let written = rows.into_iter().flatten().filter(|(_, waiting)| !waiting.is_empty());
     lane.push(id, written.collect(), now_ms);
+    Share { open, stored: 0, rejected }
+}
+
+/// The same for an output that writes rows of a second.
+fn share_rolled(
+    lane: &mut Lane,
+    id: FrameId,
+    rolled: Option<&Arc<RolledUp>>,
+    sample_count: u64,
+    now_ms: i64,
+) -> Share {
+    let Some(rolled) = rolled else {
+        // The agent made none for it.
+        lane.count_refused(sample_count);
+        let rejected = (sample_count > 0).then_some((Refusal::Malformed, sample_count));
+        return Share { open: 0, stored: 0, rejected: rejected.into_iter().collect() };
+    };
+    let mut rejected = rolled.refused.clone();
+    let mut rows: BTreeMap<Arc<Row>, Vec<Waiting>> = BTreeMap::new();
+    let mut open = 0;
+    for row in &rolled.rows {
+        match row.writable() {
+            Err(refusal) => *rejected.entry(refusal).or_default() += row.rolled.count,
+            Ok(_) if lane.is_failed() => {
+                *rejected.entry(Refusal::OutputFailed).or_default() += row.rolled.count;
+            }
+            Ok(at) => {
+                open += row.rolled.count;
+                rows.entry(at.clone()).or_default().push(Waiting {
+                    frame: id,
+                    time_ns: row.time_ns,
+                    value: row.sum,
+                    rolled: Some(row.rolled.clone()),
+                });
+            }
+        }
+    }
+    rejected.retain(|_, samples| *samples > 0);
+    lane.count_refused(rejected.values().sum());
+    lane.push(id, rows.into_iter().collect(), now_ms);
     Share { open, stored: 0, rejected }
 }
 

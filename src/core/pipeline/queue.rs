@@ -21,6 +21,7 @@ use std::{
 
 use super::{
     batch::{BATCH_RECORDS_MAX, FrameId, Record},
+    rolled::Rolled,
     row::Row,
 };
 
@@ -34,11 +35,24 @@ const LIKENESS_MS_MAX: i64 = 1000;
 const UNIT_BYTES: usize = 1024;
 
 /// A sample that waits; its row is known by where it waits.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) frame: FrameId,
     pub(super) time_ns: i64,
     pub(super) value: f64,
+    pub(super) rolled: Option<Arc<Rolled>>,
+}
+
+impl Waiting {
+    /// Samples that it stands for.
+    pub(super) fn samples(&self) -> u64 {
+        self.rolled.as_ref().map_or(1, |rolled| rolled.count)
+    }
+
+    /// What its values are metered with.
+    fn value_bytes(&self) -> usize {
+        self.rolled.as_ref().map_or(VALUE_BYTES, |rolled| rolled.metered_bytes())
+    }
 }
 
 /// All that waits.
@@ -76,7 +90,7 @@ impl Queue {
             self.whole_since_ms = self.whole_since_ms.or(came_ms);
         }
         if let Some((row, waiting)) = self.row_mut(row) {
-            waiting.extend(samples);
+            waiting.extend(samples.iter().cloned());
             if waiting.len() >= BATCH_RECORDS_MAX {
                 self.full.insert(row);
             }
@@ -86,7 +100,7 @@ impl Queue {
         if samples.len() >= BATCH_RECORDS_MAX {
             self.full.insert(row.clone());
         }
-        self.rows.insert(row.clone(), samples.iter().copied().collect());
+        self.rows.insert(row.clone(), samples.iter().cloned().collect());
     }
 
     /// The queue of a row, with the row as the queue has it: records of equal rows share one.
@@ -127,18 +141,19 @@ impl Queue {
 
     /// The rows of a call around this one, and how many records of each: all that fit, or as many as pay.
     fn gather(&self, start: &Arc<Row>, must_pay: bool) -> Vec<(Arc<Row>, usize)> {
-        let records = self.rows.get(start).map_or(0, VecDeque::len).min(BATCH_RECORDS_MAX);
-        let mut call = Call::of(start, records);
+        let Some(waiting) = self.rows.get(start) else { return Vec::new() };
+        let records = waiting.len().min(BATCH_RECORDS_MAX);
+        let mut call = Call::of(start, waiting, records);
         let mut parts = vec![(start.clone(), records)];
         let after = self.rows.range((Bound::Excluded(start.clone()), Bound::Unbounded));
         let before = self.rows.range((Bound::Unbounded, Bound::Excluded(start.clone()))).rev();
         for (row, waiting) in after {
-            if !call.join(row, waiting.len(), must_pay, &mut parts) {
+            if !call.join(row, waiting, must_pay, &mut parts) {
                 break;
             }
         }
         for (row, waiting) in before {
-            if !call.join(row, waiting.len(), must_pay, &mut parts) {
+            if !call.join(row, waiting, must_pay, &mut parts) {
                 break;
             }
         }
@@ -152,9 +167,10 @@ impl Queue {
             let Some(waiting) = self.rows.get_mut(row) else { continue };
             let before = waiting.front().map(|first| first.frame);
             let taken = waiting.drain(..(*count).min(waiting.len()));
-            records.extend(taken.map(|Waiting { frame, time_ns, value }| Record {
+            records.extend(taken.map(|Waiting { frame, time_ns, value, rolled }| Record {
                 row: row.clone(),
                 value,
+                rolled,
                 time_ns,
                 frame,
             }));
@@ -205,11 +221,12 @@ struct Call {
 }
 
 impl Call {
-    fn of(row: &Row, records: usize) -> Self {
-        let bytes = TIME_BYTES + VALUE_BYTES + row.measure.len() + size(&row.dimensions);
+    fn of(row: &Row, waiting: &VecDeque<Waiting>, records: usize) -> Self {
+        let values: usize = waiting.iter().take(records).map(Waiting::value_bytes).sum();
+        let bytes = TIME_BYTES + row.measure.len() + size(&row.dimensions);
         Self {
             records,
-            bytes: records * bytes,
+            bytes: records * bytes + values,
             common: row.dimensions.clone(),
             measure: Some(row.measure.clone()),
         }
@@ -228,15 +245,15 @@ impl Call {
     fn join(
         &mut self,
         row: &Arc<Row>,
-        waiting: usize,
+        waiting: &VecDeque<Waiting>,
         must_pay: bool,
         parts: &mut Vec<(Arc<Row>, usize)>,
     ) -> bool {
-        let records = waiting.min(BATCH_RECORDS_MAX - self.records);
+        let records = waiting.len().min(BATCH_RECORDS_MAX - self.records);
         if records == 0 {
             return false;
         }
-        let alone = Self::of(row, records);
+        let alone = Self::of(row, waiting, records);
         let mut common = self.common.clone();
         common.retain(|pair| row.dimensions.binary_search(pair).is_ok());
         let joined = Self {

@@ -16,7 +16,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::core::dimensions::Kept;
+use super::rolled::{COLUMNS, HISTOGRAM};
+use crate::core::{dimensions::Kept, samples::rollup::histogram::TEXT_BYTES_MAX};
 
 /// Longest name of a dimension in bytes.
 pub const DIMENSION_NAME_BYTES_MAX: usize = 60;
@@ -108,9 +109,29 @@ pub fn samples_row(series: &Series, kept: &Kept) -> Result<Row, Refusal> {
         return Err(Refusal::TooManyDimensions);
     }
     let measure = measure_name(&series.metric);
-    let mut dimensions = columns(wanted);
+    let mut dimensions = columns(wanted, &is_plain);
     dimensions.sort();
     let fixed = measure.len() + TIME_VALUE_BYTES;
+    let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
+    Ok(Row { dimensions, measure, shortened })
+}
+
+/// What the columns of a row of a second take at most besides its dimensions: numbers as text, names, the histogram.
+const COLUMNS_BYTES_MAX: usize = 8 + 5 * (24 + 5) + HISTOGRAM.len() + TEXT_BYTES_MAX;
+
+/// The same for rows of a second; their dimensions are those that the output keeps.
+///
+/// # Errors
+/// When no rule makes the series fit.
+pub fn rollup_row(series: &Series) -> Result<Row, Refusal> {
+    if series.dimensions.len() > DIMENSIONS_MAX {
+        return Err(Refusal::TooManyDimensions);
+    }
+    let measure = measure_name(&series.metric);
+    let wanted = series.dimensions.clone();
+    let mut dimensions = columns(wanted, &|name| is_plain(name) && !COLUMNS.contains(&name));
+    dimensions.sort();
+    let fixed = measure.len() + COLUMNS_BYTES_MAX;
     let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
     Ok(Row { dimensions, measure, shortened })
 }
@@ -134,15 +155,18 @@ fn measure_name(metric: &Arc<str>) -> Arc<str> {
 }
 
 /// The dimensions under the names that their columns have.
-fn columns(dimensions: Vec<(Arc<str>, Arc<str>)>) -> Vec<(Arc<str>, Arc<str>)> {
-    renamed(dimensions, is_plain, dimension_name, hashed_name)
+fn columns(
+    dimensions: Vec<(Arc<str>, Arc<str>)>,
+    is_plain: &dyn Fn(&str) -> bool,
+) -> Vec<(Arc<str>, Arc<str>)> {
+    renamed(dimensions, is_plain, &|name| dimension_name(name, is_plain), hashed_name)
 }
 
 /// The dimensions with other names for those that are not plain; the hashed one where another has the better name.
 pub(super) fn renamed(
     dimensions: Vec<(Arc<str>, Arc<str>)>,
-    is_plain: fn(&str) -> bool,
-    better: fn(&Arc<str>) -> Arc<str>,
+    is_plain: &dyn Fn(&str) -> bool,
+    better: &dyn Fn(&Arc<str>) -> Arc<str>,
     hashed: fn(&str) -> Arc<str>,
 ) -> Vec<(Arc<str>, Arc<str>)> {
     if dimensions.iter().all(|(name, _)| is_plain(name)) {
@@ -177,7 +201,7 @@ fn fits(name: &str) -> bool {
     !name.is_empty() && name.len() <= DIMENSION_NAME_BYTES_MAX && !name.contains(':')
 }
 
-fn dimension_name(name: &Arc<str>) -> Arc<str> {
+fn dimension_name(name: &Arc<str>, is_plain: &dyn Fn(&str) -> bool) -> Arc<str> {
     if is_plain(name) {
         return name.clone();
     }

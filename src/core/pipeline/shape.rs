@@ -17,6 +17,8 @@ pub enum Shape {
     /// Timestream's records: calls of at most 100, billed by what their records do not share.
     #[default]
     Records,
+    /// The same, but that a record holds the samples of a second.
+    Rollup,
     /// Lines of InfluxDB's protocol: calls of thousands.
     Lines,
 }
@@ -25,7 +27,7 @@ impl Shape {
     /// Most records of a call.
     pub const fn records_max(self) -> usize {
         match self {
-            Self::Records => BATCH_RECORDS_MAX,
+            Self::Records | Self::Rollup => BATCH_RECORDS_MAX,
             Self::Lines => LINES_MAX,
         }
     }
@@ -33,14 +35,14 @@ impl Shape {
     /// The row that carries a series.
     pub(super) fn row(self, series: &Series, kept: &Kept) -> Result<Row, Refusal> {
         match self {
-            Self::Records => samples_row(series, kept),
+            Self::Records | Self::Rollup => samples_row(series, kept),
             Self::Lines => line_row(series, kept),
         }
     }
 
     pub(super) fn batch(self, id: BatchId, records: Vec<Record>) -> Batch {
         match self {
-            Self::Records => Batch::new(id, records),
+            Self::Records | Self::Rollup => Batch::new(id, records),
             Self::Lines => Batch { id, common: Vec::new(), measure: None, records },
         }
     }
@@ -56,7 +58,7 @@ pub(super) enum Waits {
 impl Waits {
     pub(super) fn new(shape: Shape) -> Self {
         match shape {
-            Shape::Records => Self::Records(Queue::default()),
+            Shape::Records | Shape::Rollup => Self::Records(Queue::default()),
             Shape::Lines => Self::Lines(Fifo::default()),
         }
     }

@@ -7,6 +7,7 @@ use prost::Message;
 use super::{
     decode::Point,
     nudge::Nudge,
+    rollup,
     series::{self, Canon},
 };
 use crate::{
@@ -249,6 +250,7 @@ fn memory_bytes(frame: &Frame) -> usize {
         + STRING_MEMORY * (frame.strings.len() + 2 * frame.series.len())
         + 4 * dimensions
         + SAMPLE_MEMORY * frame.value.len()
+        + rollup::memory_bytes(&frame.rollups)
 }
 
 /// A frame closes long before it holds this many of anything.

@@ -3,8 +3,10 @@
 
 pub mod decode;
 pub mod frame;
+pub mod framer;
 pub mod lines;
 pub mod nudge;
+pub mod rollup;
 pub mod series;
 pub mod spool;
 pub mod time;

@@ -29,7 +29,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::frame::Closed;
+use super::{frame::Closed, rollup};
 use crate::{
     api::v1alpha1::OnFull,
     wire::session::{Ack, Frame},
@@ -193,7 +193,7 @@ impl Spool {
 
     /// Takes a frame, or drops and counts it. The first that is dropped is told.
     pub fn push(&mut self, closed: Closed, now_ms: i64) -> Option<Loss> {
-        let samples = closed.frame.value.len() as u64;
+        let samples = rollup::samples_in(&closed.frame);
         let seq = closed.frame.seq;
         self.totals.framed += samples;
         self.totals.last_seq = self.totals.last_seq.max(seq);
@@ -260,7 +260,7 @@ impl Spool {
                 self.tidy(number);
             }
         }
-        self.totals.take(kept.frame.value.len() as u64, ack);
+        self.totals.take(rollup::samples_in(&kept.frame), ack);
     }
 
     /// Whether no frame waits for its acknowledgement.

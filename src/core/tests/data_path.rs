@@ -13,7 +13,7 @@ use super::{
     disk::{Disk, Faults},
 };
 use crate::{
-    api::v1alpha1::OnFull,
+    api::v1alpha1::{Dimensions, OnFull},
     core::{
         dimensions::Kept,
         pipeline::{
@@ -26,7 +26,12 @@ use crate::{
         },
         samples::{
             decode::{Pairs, Point},
-            frame::{self, Closed, FrameBuilder},
+            frame::{self, Closed},
+            framer::Framer,
+            rollup::{
+                samples_in,
+                spec::{RollupSpec, Wanted},
+            },
             spool::{
                 self, Spool,
                 job::Job,
@@ -45,6 +50,15 @@ const STEPS: u64 = 8_000;
 const END_STEPS: u64 = 200_000;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
+/// What an output of a life writes: where it takes samples, Timestream's records in some, lines in others.
+fn shape(seed: u64, at: u32, is_rollup: bool) -> Shape {
+    match (is_rollup, (seed / 4 + u64::from(at)).is_multiple_of(2)) {
+        (true, _) => Shape::Rollup,
+        (false, true) => Shape::Records,
+        (false, false) => Shape::Lines,
+    }
+}
+
 /// What becomes of a sample at an output that answers: it is a part of the sample, so that every try meets it.
 fn refusal(value: u64) -> Option<Refusal> {
     match value % 400 {
@@ -56,10 +70,15 @@ fn refusal(value: u64) -> Option<Refusal> {
 }
 
 /// The dimensions of an output's rows: where some are left out, samples that only these told apart share their time.
-fn kept(dice: &mut Dice) -> Kept {
-    let left_out: &[&str] = dice.pick(&[&[], &["vu"], &["vu", "status"]]);
-    let names = left_out.iter().map(|name| (*name).into()).collect();
-    if dice.percent(20) { Kept::Only(names) } else { Kept::AllBut(names) }
+fn dimensions(dice: &mut Dice) -> Dimensions {
+    let names: &[&str] = dice.pick(&[&[], &["vu"], &["vu", "status"]]);
+    let names = Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let none = Dimensions::default();
+    if dice.percent(20) {
+        Dimensions { include: names, ..none }
+    } else {
+        Dimensions { exclude: names, ..none }
+    }
 }
 
 /// Values that no output takes.
@@ -91,7 +110,8 @@ struct Weather {
 struct Table {
     weather: Weather,
     series: BTreeMap<Row, u32>,
-    rows: BTreeMap<(u32, i64), f64>,
+    /// Values, and how many samples they are of.
+    rows: BTreeMap<(u32, i64), (f64, u64)>,
 }
 
 impl Table {
@@ -139,25 +159,26 @@ impl Table {
                 Some(series) => *series,
                 None => *self.series.entry(Row::clone(&record.row)).or_insert(next),
             };
-            let held = *self.rows.entry((series, record.time_ns)).or_insert(record.value);
-            if held.to_bits() != record.value.to_bits() {
+            let row = (record.value, record.samples());
+            let held = *self.rows.entry((series, record.time_ns)).or_insert(row);
+            if (held.0.to_bits(), held.1) != (row.0.to_bits(), row.1) {
                 refused.push((at, Refusal::VersionConflict));
             }
         }
         if refused.is_empty() { Written::Stored } else { Written::Partly(refused) }
     }
 
-    /// The values stored for an instance, each as often as it is there.
-    fn values_of(&self, instance_id: u32) -> Vec<u64> {
+    /// The rows stored for an instance: their values, each as often as it is there, and how many samples each is of.
+    fn rows_of(&self, instance_id: u32) -> Vec<(u64, u64)> {
         let id = instance_id.to_string();
         let is_own =
             |row: &Row| row.dimensions.iter().any(|(n, v)| &**n == "instance_id" && **v == *id);
         let own: BTreeSet<u32> =
             self.series.iter().filter(|(row, _)| is_own(row)).map(|(_, at)| *at).collect();
         let rows = self.rows.iter().filter(|((series, _), _)| own.contains(series));
-        let mut values: Vec<u64> = rows.map(|(_, number)| value(*number)).collect();
-        values.sort_unstable();
-        values
+        let mut rows: Vec<_> = rows.map(|(_, (number, count))| (value(*number), *count)).collect();
+        rows.sort_unstable();
+        rows
     }
 }
 
@@ -167,8 +188,8 @@ struct Agent {
     incarnation: Arc<str>,
     is_dead: bool,
     emitted: u64,
-    builder: FrameBuilder,
-    /// Values of the frame that is open.
+    builder: Framer,
+    /// Values that are in no frame yet; where rows alone are written, as many as these.
     open: Vec<u64>,
     /// Values of frames that found no room.
     dropped: BTreeSet<u64>,
@@ -194,6 +215,11 @@ struct World {
     /// Samples of frames that the aggregator holds, and how many it takes.
     held: BTreeMap<FrameKey, u64>,
     held_max: u64,
+    /// Samples of the largest frame.
+    largest: u64,
+    only_rows: bool,
+    /// Instances and outputs of which the sums over all rows were compared.
+    summed: u64,
     /// What the aggregator knows to be settled, by instance and output.
     tally: BTreeMap<(u32, String), Counts>,
     agent_dies: u64,
@@ -230,20 +256,26 @@ impl World {
             rot: if kind == 3 { 1 + dice.below(40_u64) } else { 0 },
             capacity: if kind == 1 { 2_000 + dice.below(30_000_usize) } else { usize::MAX },
         };
-        let lanes: Vec<LaneConfig> = (0..=dice.below(2_u64))
-            .map(|at| LaneConfig {
-                name: format!("output{at}"),
-                writes_max: 1 + dice.below(6_usize),
-                linger_ms: dice.ms(300),
-                kept: kept(&mut dice),
-                shape: if (seed / 4 + at).is_multiple_of(2) {
-                    Shape::Records
-                } else {
-                    Shape::Lines
-                },
+        let mut wanted = Wanted::default();
+        let lanes: Vec<LaneConfig> = (0..=dice.below(2_u32))
+            .map(|at| {
+                let (dimensions, is_rollup) = (dimensions(&mut dice), dice.percent(40));
+                if is_rollup {
+                    let dimensions = Some(dimensions.clone());
+                    wanted.rollups.push(RollupSpec { output: at, dimensions });
+                }
+                LaneConfig {
+                    name: format!("output{at}"),
+                    writes_max: 1 + dice.below(6_usize),
+                    linger_ms: dice.ms(300),
+                    kept: Kept::of(Some(&dimensions)),
+                    shape: shape(seed, at, is_rollup),
+                }
             })
             .collect();
-        let all_kept: Vec<Kept> = lanes.iter().map(|lane| lane.kept.clone()).collect();
+        wanted.only = wanted.rollups.len() == lanes.len();
+        let of_samples = lanes.iter().filter(|lane| lane.shape != Shape::Rollup);
+        let all_kept: Vec<Kept> = of_samples.map(|lane| lane.kept.clone()).collect();
         let agents = (1..=1 + dice.below(3_u32)).map(|id| {
             let header = SegmentHeader { format: FORMAT, ..SegmentHeader::default() };
             let size = frame::Limits {
@@ -256,7 +288,7 @@ impl World {
                 incarnation: format!("i{id}").into(),
                 is_dead: false,
                 emitted: 0,
-                builder: FrameBuilder::keeping(id, size, all_kept.clone()),
+                builder: Framer::new(id, size, all_kept.clone(), &wanted),
                 open: Vec::new(),
                 dropped: BTreeSet::new(),
                 spool: Spool::new(limits, header),
@@ -288,8 +320,11 @@ impl World {
             under_way: Vec::new(),
             held: BTreeMap::new(),
             held_max: 100 + dice.below(2_000_u64),
+            largest: 0,
+            only_rows: wanted.only,
+            summed: 0,
             tally: BTreeMap::new(),
-            agent_dies: if seed % 5 == 1 { 2 + dice.below(6_u64) } else { 0 },
+            agent_dies: if seed % 5 == 1 { 4 + dice.below(8_u64) } else { 0 },
             aggregator_dies: if seed % 3 == 1 { 1 + dice.below(10_u64) } else { 0 },
             breaks: dice.below(60),
             agent_deaths: 0,
@@ -362,8 +397,10 @@ impl World {
 
     fn take(&mut self, at: usize, closed: Option<Closed>) {
         let (Some(closed), agent) = (closed, &mut self.agents[at]) else { return };
-        let values = std::mem::take(&mut agent.open);
-        assert_eq!(values.len(), closed.frame.value.len());
+        let samples = samples_in(&closed.frame);
+        assert!(self.only_rows || samples == agent.open.len() as u64);
+        self.largest = self.largest.max(samples);
+        let values: Vec<u64> = agent.open.drain(..usize::try_from(samples).unwrap()).collect();
         let before = agent.spool.totals().dropped;
         drop(agent.spool.push(closed, self.now_ms));
         if agent.spool.totals().dropped > before {
@@ -411,7 +448,7 @@ impl World {
         (instance_id, frame.seq).hash(&mut self.trace);
         match pipeline.accept(key.clone(), &frame, self.now_ms) {
             Accepted::Held(samples) => {
-                assert_eq!(samples, frame.value.len() as u64);
+                assert_eq!(samples, samples_in(&frame));
                 assert!(self.held.insert(key, samples).is_none(), "held twice");
             }
             Accepted::HeldBefore => assert!(self.held.contains_key(&key)),
@@ -548,7 +585,7 @@ impl World {
         assert!(agent.disk.used() as u64 <= self.limits.bytes_max, "the disk's share is kept");
         let Some(pipeline) = &self.aggregator else { return };
         let held: u64 = self.held.values().sum();
-        assert!(held < self.held_max + 60, "{held} samples are held");
+        assert!(held < self.held_max + self.largest.max(60), "{held} samples are held");
         assert_eq!(pipeline.is_empty(), self.held.is_empty());
         for (lane, config) in pipeline.lanes().iter().zip(&self.lanes) {
             assert!(lane.open_count() as u64 <= held, "more records than samples");
@@ -603,17 +640,15 @@ impl World {
     fn verify(&mut self) {
         for agent in &self.agents {
             for (lane, table) in self.lanes.iter().zip(&self.tables) {
-                let rows = table.values_of(agent.id);
-                let values: BTreeSet<u64> = rows.iter().copied().collect();
-                assert_eq!(values.len(), rows.len(), "no sample is stored under two identities");
-                values.hash(&mut self.trace);
+                let rows = table.rows_of(agent.id);
+                let stored: u64 = rows.iter().map(|(_, count)| count).sum();
+                rows.hash(&mut self.trace);
                 let none = Counts::default();
                 let tally = self.tally.get(&(agent.id, lane.name.clone())).unwrap_or(&none);
                 if agent.is_dead {
-                    assert!(values.len() as u64 >= tally.stored && tally.stored <= agent.emitted);
-                    assert!(values.iter().all(|value| *value < agent.emitted));
+                    assert!(stored >= tally.stored && tally.stored <= agent.emitted);
                     if self.aggregator_deaths == 0 {
-                        assert_eq!(values.len() as u64, tally.stored, "what is told is stored");
+                        assert_eq!(stored, tally.stored, "what is told is stored");
                     }
                     continue;
                 }
@@ -621,8 +656,20 @@ impl World {
                 let counts = totals.outputs.get(&lane.name).unwrap_or(&none);
                 let rejected: u64 = counts.rejected.values().sum();
                 assert_eq!(agent.emitted, counts.stored + rejected + totals.dropped);
-                assert_eq!(values.len() as u64, counts.stored, "what is told is stored");
+                assert_eq!(stored, counts.stored, "what is told is stored");
                 assert_eq!(counts.rejected.get("VersionConflict"), None, "identities are unique");
+                if lane.shape == Shape::Rollup {
+                    let refused = rejected - counts.rejected.get("NotFinite").unwrap_or(&0);
+                    if totals.dropped + refused == 0 {
+                        let sum: u64 = rows.iter().map(|(sum, _)| sum).sum();
+                        let due: u64 = (0..agent.emitted).filter(|v| is_finite(*v)).sum();
+                        assert_eq!(sum, due, "each sample in one row");
+                        self.summed += 1;
+                    }
+                    continue;
+                }
+                let values: BTreeSet<u64> = rows.iter().map(|(value, _)| *value).collect();
+                assert_eq!(values.len(), rows.len(), "no sample is stored under two identities");
                 assert!(!values.iter().any(|value| agent.dropped.contains(value)));
                 if totals.unreadable == 0 {
                     let is_due = |value: &u64| {
@@ -666,6 +713,12 @@ fn whatever_fails_every_sample_is_one_row_or_counted() {
             ("found by halves", rejected("Invalid")),
             ("not finite", rejected("NotFinite")),
             ("held back", world.held_back > 0),
+            ("rows alone", world.only_rows),
+            ("sums compared", world.summed > 0),
+            (
+                "samples and rows",
+                !world.only_rows && world.lanes.iter().any(|l| l.shape == Shape::Rollup),
+            ),
         ] {
             *seen.entry(what).or_default() += u32::from(happened);
         }

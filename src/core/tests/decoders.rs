@@ -34,6 +34,11 @@ use crate::{
         samples::{
             decode::{Line, decode},
             frame::{FrameBuilder, Limits},
+            framer::Framer,
+            rollup::{
+                samples_in,
+                spec::{RollupSpec, Wanted},
+            },
             spool::record::{self, FORMAT, SegmentHeader},
         },
         verdict::{Surroundings, Verdict},
@@ -86,10 +91,27 @@ fn measured(times: usize) -> (Ledger, Vec<Frame>) {
 }
 
 fn frame_bytes() -> impl Strategy<Value = Vec<u8>> {
-    (1..20_usize, 0..3_usize).prop_map(|(times, at)| {
+    (1..20_usize, 0..3_usize, 0..3_usize).prop_map(|(times, at, form)| {
         let (_, frames) = measured(times);
+        let frames = if form == 0 { frames } else { folded(times, form == 1) };
         frames[at.min(frames.len() - 1)].encode_to_vec()
     })
+}
+
+/// Frames of rows of a second, or of these and samples; the rows are for both outputs of a [`Field`].
+fn folded(times: usize, only: bool) -> Vec<Frame> {
+    let rollups = [0, 1].map(|output| RollupSpec { output, dimensions: None }).into();
+    let limits = Limits { samples_max: 1 + times, ..Limits::default() };
+    let mut maker = Framer::new(1, limits, [], &Wanted { rollups, only });
+    let mut frames = Vec::new();
+    for line in LINES.iter().cycle().take(times * LINES.len()) {
+        match decode(line.as_bytes()).unwrap() {
+            Line::Metric(definition) => maker.define(&definition),
+            Line::Point(point) => frames.extend(maker.push(&point, 0)),
+        }
+    }
+    frames.extend(maker.close());
+    frames.into_iter().map(|closed| closed.frame).collect()
 }
 
 fn counts() -> Vec<OutputCounts> {
@@ -199,10 +221,15 @@ impl Field {
             kept: crate::core::dimensions::Kept::All,
             shape: crate::core::pipeline::shape::Shape::Records,
         };
+        let of_rows = LaneConfig {
+            name: "rows".to_owned(),
+            shape: crate::core::pipeline::shape::Shape::Rollup,
+            ..lane.clone()
+        };
         Self {
             rally: Rally::new(config(), former, 0),
             verdict: Verdict::new(false, false),
-            pipeline: Pipeline::new(vec![lane]),
+            pipeline: Pipeline::new(vec![lane, of_rows]),
             now_ms: 0,
             has_ended: false,
         }
@@ -267,7 +294,7 @@ impl Field {
     fn store(&mut self) {
         self.pipeline.set_hurry(true);
         while let Some(write) = self.pipeline.poll_write(self.now_ms) {
-            self.pipeline.finish(0, write.batch.id, Written::Stored, self.now_ms, 0);
+            self.pipeline.finish(write.lane, write.batch.id, Written::Stored, self.now_ms, 0);
         }
         assert!(self.pipeline.is_empty());
         while let Some(acked) = self.pipeline.poll_ack() {
@@ -354,8 +381,10 @@ proptest! {
         let key = FrameKey { instance_id: 1, incarnation: "i".into(), seq: frame.seq };
         field.pipeline.accept(key, &frame, 0);
         field.store();
-        let counts = field.pipeline.lanes()[0].counts();
-        prop_assert_eq!(counts.stored + counts.rejected, claimed);
+        for lane in field.pipeline.lanes() {
+            let counts = lane.counts();
+            prop_assert_eq!(counts.stored + counts.rejected, samples_in(&frame).max(claimed));
+        }
     }
 
     #[test]

@@ -6,13 +6,15 @@ use std::{
 };
 
 use aws_sdk_timestreamwrite::{Client, Config, error::ProvideErrorMetadata};
+use aws_smithy_types::body::SdkBody;
 use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::{
+    body,
     config::{self, ConfigError},
     outcome::{self, Target},
-    probe, request,
+    probe,
 };
 use crate::{
     api::v1alpha1::Timestream,
@@ -24,6 +26,7 @@ use crate::{
     output::output::{Output, Probe},
 };
 
+const CONTENT_LENGTH: &str = "content-length";
 /// How long a discovered endpoint is kept when the service does not say, or could not be asked again.
 const ENDPOINT_KEPT: Duration = Duration::from_mins(1);
 /// Longest time that a discovered endpoint is kept, whatever the service says: twice as long as it usually does.
@@ -142,16 +145,19 @@ impl TimestreamOutput {
             }
             Err(error) => return Written::Failed(Failure::Endpoint, error.to_string()),
         };
-        let request = match request::build(batch) {
-            Ok(request) => request,
-            Err(error) => return Written::Invalid(error.to_string()),
-        };
+        let Target { database, table } = self.target();
+        let body = body::write(batch, database, table);
         let answer = client
             .write_records()
-            .database_name(&self.spec.database_name)
-            .table_name(&self.spec.table_name)
-            .common_attributes(request.common)
-            .set_records(Some(request.records))
+            .database_name(database)
+            .table_name(table)
+            // The SDK wants the member; what goes out is the body that takes its place before the request is signed.
+            .set_records(Some(Vec::new()))
+            .customize()
+            .mutate_request(move |request| {
+                request.headers_mut().insert(CONTENT_LENGTH, body.len().to_string());
+                *request.body_mut() = SdkBody::from(body.clone());
+            })
             .send()
             .await;
         let Err(error) = answer else { return Written::Stored };

@@ -28,6 +28,7 @@ use crate::{
     core::{
         dimensions,
         lifecycle::{seen::RunSeen, template::INIT_CONTAINER, valid::ValidTest},
+        samples::rollup::spec::Wanted,
     },
 };
 
@@ -217,6 +218,10 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
         let dimensions = dimensions::of_outputs(&spec.outputs);
         if !dimensions.is_empty() {
             option("--dimensions", serde_json::to_string(&dimensions).unwrap_or_default());
+        }
+        let rollups = Wanted::of_outputs(&spec.outputs);
+        if !rollups.rollups.is_empty() {
+            option("--rollups", serde_json::to_string(&rollups).unwrap_or_default());
         }
         option("--spool-mib", spec.spool.size_mib.to_string());
         option("--spool-on-full", spec.spool.on_full.as_str().to_owned());

@@ -63,6 +63,19 @@ fn names_of_outputs_are_unique_also_when_left_out() {
 }
 
 #[test]
+fn each_mode_has_its_own_table() {
+    let with = |table: &str, mode: &str| {
+        let other = format!("databaseName: abc, tableName: {table}, mode: {mode}");
+        format!(
+            "{{script: {{inline: x}}, outputs: [{{timestream: {{databaseName: abc, tableName: def}}}}, {{name: b, timestream: {{{other}}}}}]}}"
+        )
+    };
+    check(&with("def", "Samples"), &[]);
+    check(&with("rows", "Rollup"), &[]);
+    check(&with("def", "Rollup"), &["spec.outputs[1].timestream.tableName: another output"]);
+}
+
+#[test]
 fn the_dimensions_of_an_output_are_checked() {
     let with = |dimensions: &str| {
         format!(

@@ -10,7 +10,12 @@ fn row(name: &str) -> Arc<Row> {
 fn push(fifo: &mut Fifo, row: &Arc<Row>, frame: u64, count: usize, now_ms: i64) {
     fifo.arrive(FrameId(frame), now_ms);
     let samples: Vec<Waiting> = (0..count)
-        .map(|at| Waiting { frame: FrameId(frame), time_ns: at.try_into().unwrap(), value: 1.0 })
+        .map(|at| Waiting {
+            frame: FrameId(frame),
+            time_ns: at.try_into().unwrap(),
+            value: 1.0,
+            rolled: None,
+        })
         .collect();
     fifo.push(row, &samples);
 }

@@ -17,6 +17,7 @@ fn frame() -> Frame {
         sample_series: vec![0, 1, 0],
         time_delta_ns: vec![0, 0, 5],
         value: vec![1.0, 2.0, 3.0],
+        ..Frame::default()
     }
 }
 
@@ -73,6 +74,7 @@ proptest! {
             sample_series: samples.iter().map(|(at, _)| *at).collect(),
             time_delta_ns: samples.iter().map(|(_, delta)| delta % 3).collect(),
             value: vec![1.0; samples.len() + extra],
+            ..Frame::default()
         };
         let opened = open(&frame, 1);
         prop_assert_eq!(

@@ -22,6 +22,7 @@ fn lines(row: Row, samples: &[(f64, i64)]) -> String {
     let record = |&(value, time_ns): &(f64, i64)| Record {
         row: row.clone(),
         value,
+        rolled: None,
         time_ns,
         frame: FrameId(1),
     };
@@ -62,6 +63,7 @@ fn lines_of_several_rows_keep_their_order() {
     let records = [(&a, 1), (&b, 2), (&a, 3)].map(|(row, time_ns)| Record {
         row: row.clone(),
         value: 1.0,
+        rolled: None,
         time_ns,
         frame: FrameId(1),
     });

@@ -40,6 +40,7 @@ fn frame(seq: u64, count: usize) -> Frame {
         sample_series: (0..count).map(|at| u32::try_from(at % 3).unwrap()).collect(),
         time_delta_ns: vec![1; count],
         value: (0..u32::try_from(count).unwrap()).map(f64::from).collect(),
+        ..Frame::default()
     }
 }
 

@@ -12,7 +12,9 @@ fn row(measure: &str, dimensions: &[(&str, &str)]) -> Arc<Row> {
 
 fn samples(frame: u64, count: usize) -> Vec<Waiting> {
     let at = |at: usize| i64::try_from(at).unwrap();
-    (0..count).map(|i| Waiting { frame: FrameId(frame), time_ns: at(i), value: 0.0 }).collect()
+    (0..count)
+        .map(|i| Waiting { frame: FrameId(frame), time_ns: at(i), value: 0.0, rolled: None })
+        .collect()
 }
 
 fn queue(rows: &[(&Arc<Row>, usize)]) -> Queue {

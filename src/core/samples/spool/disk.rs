@@ -9,7 +9,7 @@ use super::{
     record::{self, Chunk, SegmentHeader},
     segments::Segment,
 };
-use crate::core::samples::frame::Closed;
+use crate::core::samples::{frame::Closed, rollup};
 
 /// Attempts at a read before what it was for is given up.
 const READ_TRIES: u32 = 3;
@@ -206,7 +206,7 @@ impl Spool {
             }
             kept.at = At::Underway;
             bytes += kept.record_bytes;
-            let samples = kept.frame.value.len() as u64;
+            let samples = rollup::samples_in(&kept.frame);
             records.push(Record { seq: *seq, bytes: kept.record_bytes, samples });
             frames.push(kept.frame.clone());
         }
@@ -308,7 +308,7 @@ impl Spool {
             if seq <= head_end || seq > self.written || segment.unread.records == 0 {
                 continue;
             }
-            let samples = frame.value.len() as u64;
+            let samples = rollup::samples_in(&frame);
             segment.unread.records -= 1;
             segment.unread.samples = segment.unread.samples.saturating_sub(samples);
             head_end = seq;

@@ -104,6 +104,7 @@ fn batch(lines: u32) -> Arc<Batch> {
         sample_series: (0..lines).map(|_| 0).collect(),
         time_delta_ns: (0..lines).map(|_| 1).collect(),
         value: (0..lines).map(f64::from).collect(),
+        ..Frame::default()
     };
     let key = FrameKey { instance_id: 1, incarnation: "i".into(), seq: 1 };
     pipeline.accept(key, &frame, 0);

@@ -100,6 +100,7 @@ fn batch() -> Arc<Batch> {
         sample_series: vec![0, 1, 0],
         time_delta_ns: vec![0, 1, 1],
         value: vec![0.1, 2.5, 1e-9],
+        ..Frame::default()
     };
     let key = FrameKey { instance_id: 3, incarnation: "i".into(), seq: 1 };
     pipeline.accept(key, &frame, 0);

@@ -12,6 +12,7 @@ fn frame(seq: u64, samples: usize) -> Frame {
         sample_series: vec![0; samples],
         time_delta_ns: vec![250; samples],
         value: vec![0.1; samples],
+        ..Frame::default()
     }
 }
 
