@@ -57,6 +57,54 @@ async fn an_aggregator_killed_mid_run_costs_no_sample() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_runners_and_a_writer_killed_mid_run_costs_no_sample() {
+    in_world("replicas", |world| async move {
+        world.timestream(&[]).await;
+        let more = json!({"aggregator": {"replicas": 2}});
+        world.apply("share", world.spec(4, json!({"inline": steady(20)}), more)).await.unwrap();
+        world.condition("share-1", ConditionType::Started, "True", 60).await;
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        let killed = world.pods("share-1", "writer").await;
+        assert_eq!(killed.len(), 1, "replica 0 is the aggregator");
+        force_delete(&world, &killed).await;
+        eventually("another writer that takes samples", 40, || async {
+            let writers = world.pods("share-1", "writer").await;
+            let is_new = |pod: &&Pod| killed.iter().all(|old| old.uid() != pod.uid());
+            let Some(new) = writers.iter().find(is_new) else { return Err("none".to_owned()) };
+            let metrics = metrics(&world, &new.name_any()).await?;
+            match stored(&metrics) {
+                0 => Err(format!("{}: {metrics}", new.name_any())),
+                _ => Ok(()),
+            }
+        })
+        .await;
+        let aggregator = world.pods("share-1", "aggregator").await;
+        let own = metrics(&world, &aggregator[0].name_any()).await.unwrap();
+        assert!(stored(&own) > 0, "the aggregator writes its share: {own}");
+        let counted = assert_passed(&world.complete("share-1", 120).await);
+        let rows = world.rows().await;
+        assert_eq!((rows.len() as u64, ticks(&rows)), (counted, 800), "4 VUs, 200 iterations each");
+        let instances: BTreeSet<_> = rows.iter().map(|row| dimension(row, "instance_id")).collect();
+        assert_eq!(instances.len(), 4);
+        world.nothing_left_running("share-1", 60).await;
+    })
+    .await;
+}
+
+/// What a replica of the aggregator tells Prometheus.
+async fn metrics(world: &World, pod: &str) -> Result<String, String> {
+    let uri = format!("/api/v1/namespaces/{}/pods/{pod}:9090/proxy/metrics", world.namespace);
+    let request = http::Request::get(uri).body(Vec::new()).unwrap();
+    world.client.request_text(request).await.map_err(|error| format!("{error:?}"))
+}
+
+/// Records that it has stored.
+fn stored(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("weir_records_stored_total{"));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operator_killed_in_each_phase_changes_nothing() {
     in_world("opkill", |world| async move {
         world.timestream(&[]).await;

@@ -78,6 +78,8 @@ impl Run {
             "metadata": {"name": "lossless"},
             "spec": {
                 "parallelism": INSTANCES,
+                // The second instance's samples go another way than those of the others.
+                "aggregator": {"replicas": 2},
                 "deadlines": {"drainSeconds": drain_seconds},
                 "script": {"file": {"path": file("script.js")}},
                 "outputs": [{"timestream": {

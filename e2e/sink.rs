@@ -13,6 +13,7 @@ mod server;
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -21,7 +22,7 @@ use server::Server;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use weir::{
-    aggregator::{engine, settings::Settings},
+    aggregator::{engine, meters::Meters, settings::Settings, writer},
     api::v1alpha1::{
         Dimensions, Output, Reason, RunnerLoss, Timestream, TimestreamCreate, TimestreamMode,
     },
@@ -29,6 +30,7 @@ use weir::{
         dimensions::Kept,
         ledger::view::{Contains, Kind},
         plan::{RunPlan, RunRef},
+        replicas::share,
         samples::{
             decode::{Definition, Pairs, Point},
             frame::{FrameBuilder, Limits},
@@ -39,12 +41,13 @@ use weir::{
             },
         },
     },
-    io::link::Dialer,
+    io::link::{AggregatorEnd, Dialer},
+    output::output,
     wire::{
         PROTOCOL,
         result::RunResult,
         session::{
-            AgentPhase, Frame, Hello, Ledger, OutputCounts, Report, Requirements, Series,
+            Ack, AgentPhase, Frame, Hello, Ledger, OutputCounts, Report, Requirements, Series,
             ToAggregator, to_agent::Message as Down, to_aggregator::Message as Up,
         },
     },
@@ -153,8 +156,14 @@ fn frames(instance_id: u32) -> (Vec<Frame>, BTreeSet<Row>) {
 }
 
 /// An agent without k6: it sends what it is given once the run starts.
-async fn agent(dialer: Dialer, instance_id: u32, frames: Vec<Frame>) {
+async fn agent(
+    dialer: Dialer,
+    writer: Option<(u32, Dialer)>,
+    instance_id: u32,
+    frames: Vec<Frame>,
+) {
     let mut end = dialer.dial().await.unwrap();
+    let (to_writer, mut acks) = ship(writer, instance_id);
     let emitted: u64 = frames.iter().map(samples_in).sum();
     let sizes: BTreeMap<u64, u64> =
         frames.iter().map(|frame| (frame.seq, samples_in(frame))).collect();
@@ -178,12 +187,21 @@ async fn agent(dialer: Dialer, instance_id: u32, frames: Vec<Frame>) {
         ..Hello::default()
     });
     end.tx.send(ToAggregator { message: Some(hello) }).await.unwrap();
-    while let Some(message) = end.rx.recv().await {
-        match message.message.unwrap() {
+    loop {
+        let message = tokio::select! {
+            message = end.rx.recv() => message.and_then(|message| message.message),
+            Some(ack) = acks.recv() => Some(Down::Ack(ack)),
+        };
+        let Some(message) = message else { return };
+        match message {
             Down::Start(_) => {
                 report.emitted = emitted;
                 report.started_unix_ns = now_ns();
                 for frame in &frames {
+                    if let Some(to_writer) = &to_writer {
+                        to_writer.send(frame.clone()).unwrap();
+                        continue;
+                    }
                     let frame = Up::Frame(frame.clone());
                     end.tx.send(ToAggregator { message: Some(frame) }).await.unwrap();
                 }
@@ -214,6 +232,59 @@ async fn agent(dialer: Dialer, instance_id: u32, frames: Vec<Frame>) {
     }
 }
 
+/// What it sends to the writer of its samples, which it dials again as often as it must.
+fn ship(
+    writer: Option<(u32, Dialer)>,
+    instance_id: u32,
+) -> (Option<mpsc::UnboundedSender<Frame>>, mpsc::Receiver<Ack>) {
+    let (acked, acks) = mpsc::channel(64);
+    let Some((replica, dialer)) = writer else { return (None, acks) };
+    let (frames, mut new) = mpsc::unbounded_channel::<Frame>();
+    tokio::spawn(async move {
+        let mut waiting: BTreeMap<u64, Frame> = BTreeMap::new();
+        let mut report = Report::default();
+        loop {
+            let Ok(mut end) = dialer.dial().await else { return };
+            let hello = Up::Hello(Hello {
+                protocol: PROTOCOL,
+                run: "ns/run/uid".to_owned(),
+                instance_id,
+                incarnation: "i".to_owned(),
+                report: Some(report.clone()),
+                replica,
+                ..Hello::default()
+            });
+            let again = waiting.values().cloned().map(Up::Frame);
+            for message in std::iter::once(hello).chain(again).collect::<Vec<_>>() {
+                drop(end.tx.send(ToAggregator { message: Some(message) }).await);
+            }
+            loop {
+                tokio::select! {
+                    Some(frame) = new.recv() => {
+                        waiting.insert(frame.seq, frame.clone());
+                        let message = ToAggregator { message: Some(Up::Frame(frame)) };
+                        drop(end.tx.send(message).await);
+                    }
+                    message = end.rx.recv() => match message.and_then(|message| message.message) {
+                        Some(Down::Ack(ack)) => {
+                            if let Some(frame) = waiting.remove(&ack.seq) {
+                                report.acked += samples_in(&frame);
+                                add(&mut report.outputs, ack.outputs.clone());
+                                drop(acked.send(ack).await);
+                            }
+                        }
+                        Some(Down::Refused(refused)) => panic!("refused: {}", refused.message),
+                        Some(_) => {}
+                        None => break,
+                    },
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    (Some(frames), acks)
+}
+
 fn add(to: &mut Vec<OutputCounts>, counts: Vec<OutputCounts>) {
     for counts in counts {
         match to.iter_mut().find(|own| own.name == counts.name) {
@@ -241,6 +312,11 @@ fn output(endpoint: &str) -> Timestream {
 }
 
 async fn run(timestream: Timestream, frames: Vec<Vec<Frame>>) -> RunResult {
+    run_with(1, timestream, frames).await
+}
+
+/// A run whose aggregator has so many replicas, of which the first writer is killed and made anew in the middle.
+async fn run_with(replicas: u32, timestream: Timestream, frames: Vec<Vec<Frame>>) -> RunResult {
     let plan = RunPlan {
         run: RunRef { namespace: "ns".into(), name: "run".into(), uid: "uid".into() },
         instances: INSTANCES,
@@ -249,12 +325,17 @@ async fn run(timestream: Timestream, frames: Vec<Vec<Frame>>) -> RunResult {
         drain_ms: 90_000,
         runner_loss: RunnerLoss::default(),
         outputs: vec![Output { timestream: Some(timestream), ..Output::default() }],
+        replicas,
     };
     let (sessions_tx, sessions) = mpsc::channel(8);
     let (_control, control) = mpsc::channel(8);
-    let (publish, _results) = watch::channel(RunResult::default());
+    let (publish, mut results) = watch::channel(RunResult::default());
+    let leader = Dialer::Local(sessions_tx.clone());
+    let posts: Vec<Post> =
+        (1..replicas).map(|replica| Post::new(replica, &plan, &leader)).collect();
+    let names: Vec<Dialer> = posts.iter().map(|post| post.name.clone()).collect();
     let run = tokio::spawn(engine::run(
-        Settings::local(plan),
+        Settings::local(plan.clone()),
         sessions,
         control,
         publish,
@@ -262,13 +343,70 @@ async fn run(timestream: Timestream, frames: Vec<Vec<Frame>>) -> RunResult {
     ));
     let agents: Vec<_> = (1..=INSTANCES)
         .zip(frames)
-        .map(|(id, frames)| tokio::spawn(agent(Dialer::Local(sessions_tx.clone()), id, frames)))
+        .map(|(id, frames)| {
+            let writer = share::writer_of(id, &names).map(|(at, name)| (at, name.clone()));
+            tokio::spawn(agent(Dialer::Local(sessions_tx.clone()), writer, id, frames))
+        })
         .collect();
+    if let Some(first) = posts.first() {
+        let has_begun = |r: &RunResult| r.outputs.first().is_some_and(|o| o.stored > 0);
+        drop(tokio::time::timeout(DEADLINE, results.wait_for(has_begun)).await);
+        first.kill();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        first.start(&plan, &leader);
+    }
     let result = tokio::time::timeout(DEADLINE, run).await.expect("the run ends").unwrap();
     for agent in agents {
         agent.abort();
     }
     result
+}
+
+/// A writer under a name that outlives it.
+struct Post {
+    replica: u32,
+    name: Dialer,
+    to: watch::Sender<Option<mpsc::Sender<AggregatorEnd>>>,
+    life: watch::Sender<CancellationToken>,
+}
+
+impl Post {
+    fn new(replica: u32, plan: &RunPlan, leader: &Dialer) -> Self {
+        let (name, mut dialled) = mpsc::channel::<AggregatorEnd>(8);
+        let (to, now) = watch::channel::<Option<mpsc::Sender<AggregatorEnd>>>(None);
+        tokio::spawn(async move {
+            while let Some(end) = dialled.recv().await {
+                let to = now.borrow().clone();
+                if let Some(to) = to {
+                    drop(to.send(end).await);
+                }
+            }
+        });
+        let life = watch::Sender::new(CancellationToken::new());
+        let post = Self { replica, name: Dialer::Local(name), to, life };
+        post.start(plan, leader);
+        post
+    }
+
+    fn start(&self, plan: &RunPlan, leader: &Dialer) {
+        let (sessions_tx, sessions) = mpsc::channel(8);
+        let settings = writer::Settings {
+            plan: plan.clone(),
+            replica: self.replica,
+            outputs: output::open(&plan.outputs),
+            meters: Arc::new(Meters::default()),
+            orphan_ms: 60_000,
+        };
+        let life = CancellationToken::new();
+        tokio::spawn(writer::run(settings, sessions, leader.clone(), life.clone()));
+        self.to.send_replace(Some(sessions_tx));
+        self.life.send_replace(life);
+    }
+
+    fn kill(&self) {
+        self.to.send_replace(None);
+        self.life.borrow().cancel();
+    }
 }
 
 fn everyone() -> (Vec<Vec<Frame>>, BTreeSet<Row>) {
@@ -320,6 +458,25 @@ async fn a_troubled_server_costs_time_but_no_row() {
     ]);
     let (frames, rows) = everyone();
     let result = run(output(&server.endpoint()), frames).await;
+    verify_whole(&server, &result, &rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_share_the_instances_and_one_that_is_killed_costs_no_row() {
+    let server = Server::standin(&[
+        "--table",
+        "loadtests.samples",
+        "--throttle-percent",
+        "30",
+        "--fail-percent",
+        "10",
+        "--cut-after-apply-percent",
+        "5",
+        "--latency-ms",
+        "20",
+    ]);
+    let (frames, rows) = everyone();
+    let result = run_with(3, output(&server.endpoint()), frames).await;
     verify_whole(&server, &result, &rows);
 }
 

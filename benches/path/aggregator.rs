@@ -85,6 +85,7 @@ async fn live() {
         drain_ms: 120_000,
         runner_loss: RunnerLoss::default(),
         outputs,
+        replicas: 1,
     });
     if goal == "nowhere" {
         for open in &mut settings.outputs {

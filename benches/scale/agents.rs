@@ -281,6 +281,7 @@ impl Agent {
             report: Some(self.report.clone()),
             setup_data: self.setup_data.clone().map(Into::into),
             born_unix_ns: 1,
+            replica: 0,
         };
         let mut letters = vec![Up::Hello(hello)];
         let mut beat = interval(BEAT);

@@ -68,6 +68,7 @@ async fn live(scene: &Scene) {
             drain_ms: 120_000,
             runner_loss: RunnerLoss::default(),
             outputs: Vec::new(),
+            replicas: 1,
         },
         outputs: Vec::new(),
         former: None,

@@ -10,9 +10,9 @@ mod port;
 mod process;
 pub mod reaper;
 mod rest;
+mod sender;
 pub mod settings;
 mod spool;
-mod uplink;
 
 pub use process::run;
 pub use settings::{Exit, Settings};

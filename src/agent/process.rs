@@ -17,9 +17,9 @@ use super::{
     child::{Group, K6},
     intake::{Intake, Shared},
     rest::Rest,
+    sender::Sender,
     settings::{Exit, Settings},
     spool::Spooler,
-    uplink::{Event, Uplink},
 };
 use crate::{
     core::{
@@ -28,6 +28,7 @@ use crate::{
             events::{Input, Now, Unbundled},
             machine::Machine,
             outbox::Outbox,
+            report::Account,
         },
         dimensions::Kept,
         k6::{
@@ -45,8 +46,12 @@ use crate::{
             },
         },
     },
-    io::{clock, link::Dialer},
-    wire::session::{ToAgent, to_agent::Message},
+    io::{
+        clock,
+        link::Dialer,
+        uplink::{Event, Uplink},
+    },
+    wire::session::{Ack, ToAgent, to_agent::Message},
 };
 
 /// Inputs that wait for the loop.
@@ -135,6 +140,10 @@ impl Agent {
             log_prefix: settings.log_prefix.clone(),
         };
         let now = Now { ms: 0, unix_ns: clock::unix_ns(), drained: true };
+        let outbox = match settings.writer {
+            Some(_) => Outbox::without_frames(),
+            None => Outbox::default(),
+        };
         let mut agent = Self {
             settings,
             user,
@@ -142,7 +151,7 @@ impl Agent {
             k6,
             began,
             machine: Machine::new(config, now),
-            outbox: Outbox::default(),
+            outbox,
             shared,
             intake,
             spooler,
@@ -167,7 +176,9 @@ impl Agent {
     }
 
     async fn live(mut self, dialer: Dialer, shutdown: CancellationToken) -> Exit {
-        let mut uplink = Uplink::new(dialer);
+        let mut uplink = Uplink::new("aggregator".to_owned(), dialer);
+        let writer = self.settings.writer.clone().filter(|_| self.settings.ship_samples);
+        let mut sender = writer.map(|(replica, dialer)| Sender::new(replica, dialer));
         let mut terminated = false;
         loop {
             if let Some(exit) = self.left.take() {
@@ -176,11 +187,16 @@ impl Agent {
             }
             let now_ms = self.now_ms();
             let account = self.shared.account();
-            let wants_room =
-                self.outbox.has_next(&self.machine, &account, &self.shared.spool(), now_ms);
+            let (wants_room, has_frames) = {
+                let spool = self.shared.spool();
+                let wants_room = self.outbox.has_next(&self.machine, &account, &spool, now_ms);
+                (wants_room, sender.as_ref().is_some_and(|sender| sender.has_next(&spool)))
+            };
             // With something to send it is room that is waited for, not time.
             let send_due_ms = if wants_room { i64::MAX } else { self.outbox.due_ms() };
-            let wake_ms = self.machine.wake_ms().min(send_due_ms).min(self.welcome_due_ms);
+            let writer_due_ms = sender.as_ref().map_or(i64::MAX, Sender::due_ms);
+            let own_due_ms = send_due_ms.min(self.welcome_due_ms).min(writer_due_ms);
+            let wake_ms = self.machine.wake_ms().min(own_due_ms);
             let pause_ms = u64::try_from(wake_ms.saturating_sub(now_ms)).unwrap_or(0);
             tokio::select! {
                 () = shutdown.cancelled(), if !terminated => {
@@ -209,6 +225,11 @@ impl Agent {
                     Event::Down => self.down(),
                     Event::Gone => self.handle(Input::AggregatorGone),
                 },
+                Some(event) = next_of(&mut sender, has_frames) => {
+                    if let Some(sender) = &mut sender {
+                        self.heed(sender, event, &account, now_ms);
+                    }
+                }
                 () = self.shared.changed.notified() => {
                     if let Some(text) = self.shared.take_lost() {
                         self.handle(Input::SamplesLost(text));
@@ -220,10 +241,35 @@ impl Agent {
                         uplink.redial();
                         self.down();
                     }
+                    if let Some(sender) = &mut sender {
+                        sender.tick(self.now_ms());
+                    }
                     self.handle(Input::Tick);
                 }
             }
         }
+    }
+
+    /// What happened on the way of the frames.
+    fn heed(&mut self, sender: &mut Sender, event: Event, account: &Account, now_ms: i64) {
+        match event {
+            Event::Dialled => sender.dialled(now_ms),
+            Event::Room => {
+                let machine = &self.machine;
+                sender.send(|| machine.hello(account), &mut self.shared.spool());
+            }
+            Event::Received(message) => {
+                if let Some(ack) = sender.receive(message) {
+                    self.acknowledged(&ack);
+                }
+            }
+            Event::Down | Event::Gone => sender.down(),
+        }
+    }
+
+    fn acknowledged(&mut self, ack: &Ack) {
+        self.shared.change_spool(|spool| spool.ack(ack));
+        self.handle(Input::Tick);
     }
 
     fn take(&mut self, input: Input) {
@@ -248,10 +294,7 @@ impl Agent {
                 self.handle(Input::SessionUp);
                 return true;
             }
-            Some(Message::Ack(ack)) => {
-                self.shared.change_spool(|spool| spool.ack(&ack));
-                self.handle(Input::Tick);
-            }
+            Some(Message::Ack(ack)) => self.acknowledged(&ack),
             Some(message) => {
                 tracing::debug!(message = name(&message), "aggregator says");
                 if let Message::Refused(refused) = &message {
@@ -324,6 +367,11 @@ impl Agent {
     fn now_ms(&self) -> i64 {
         i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
+}
+
+/// What happens next on the way of the frames, where that is one of its own.
+async fn next_of(sender: &mut Option<Sender>, wants_room: bool) -> Option<Event> {
+    Some(sender.as_mut()?.next(wants_room).await)
 }
 
 /// The kind of a message alone: what it carries may be a secret of the script's.

@@ -8,6 +8,7 @@ use crate::{
         plan::RunRef,
         samples::{rollup::spec::Wanted, spool::Limits},
     },
+    io::link::Dialer,
 };
 
 /// What an agent is given.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub env: BTreeMap<String, String>,
     /// Whether an output wants samples.
     pub ship_samples: bool,
+    /// Which replica of the aggregator writes them, and how to reach it, where that is not the aggregator itself.
+    pub writer: Option<(u32, Dialer)>,
     /// Which dimensions the rows of each output have; empty: all of each.
     pub dimensions: Vec<Option<Dimensions>>,
     /// Which outputs want rows of a second, and whether all do.

@@ -1,37 +1,33 @@
 //! The loop: what happens is told to the rally and the pipeline, and what they decide is done.
 
 use std::{
-    collections::BTreeMap, hash::BuildHasher, panic::AssertUnwindSafe, sync::Arc, time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
 };
 
-use futures::FutureExt;
-use tokio::{
-    sync::{Semaphore, mpsc, watch},
-    task::JoinSet,
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    data_path::DataPath,
     meters::Meters,
     probes,
-    session::{self, HELD_MAX, SessionEvent, SessionHandle},
+    session::{self, SessionEvent, SessionHandle},
     settings::{Control, OnShutdown, Settings},
 };
 use crate::{
     core::{
-        pipeline::{
-            batch::BatchId,
-            pipeline::{Accepted, Acked, FrameKey, Pipeline, Write},
-            retry::{Failure, Written},
-        },
+        pipeline::pipeline::{Acked, FrameKey},
         rally::{
             input::{Action, Input, RallyConfig, SessionId},
             rally::Rally,
         },
+        replicas::writers::Writers,
         verdict::Verdict,
     },
     io::{clock, link::AggregatorEnd},
-    output::output::{OpenOutput, Probe},
+    output::output::Probe,
     wire::{
         result::{Artifacts, RunResult},
         session::{Ack, Frame, Outcome, to_agent, to_aggregator},
@@ -65,13 +61,13 @@ pub async fn run(
     if let Some(dir) = keep_dir {
         engine.start_keeping(dir);
     }
-    let _probes = probes::spawn(&engine.outputs, &probes_tx);
+    let _probes = probes::spawn(&engine.data.outputs, &probes_tx);
     drop(probes_tx);
     let mut batch = Vec::with_capacity(EVENTS_MAX);
     let (mut may_dial, mut is_controlled, mut is_told) = (true, true, false);
     loop {
         engine.carry_out();
-        if engine.has_ended {
+        if engine.has_ended && engine.writers_have_left() {
             break;
         }
         let pause = engine.pause();
@@ -84,7 +80,10 @@ pub async fn run(
                 tracing::trace!(count, "events");
                 batch.drain(..).for_each(|(id, event)| engine.on_event(id, event));
             }
-            Some(done) = engine.writes.join_next() => engine.on_written(done),
+            Some(done) = engine.data.writes.join_next() => {
+                engine.now_ms = clock::unix_ms();
+                engine.data.finish(done, engine.now_ms);
+            }
             Some((output, probe)) = probes.recv() => engine.on_probe(output, probe),
             told = control.recv(), if is_controlled => match told {
                 Some(told) => engine.on_control(told),
@@ -100,7 +99,7 @@ pub async fn run(
             }
             () = tokio::time::sleep(pause) => {
                 engine.tell_settled_early();
-                let held_back = engine.is_holding_back();
+                let held_back = engine.data.is_holding_back();
                 engine.tell(Input::Timeout { held_back });
             }
         }
@@ -112,16 +111,19 @@ pub async fn run(
 #[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 struct Engine {
     rally: Rally,
-    pipeline: Pipeline,
-    outputs: Vec<OpenOutput>,
+    data: DataPath,
+    /// Outputs that this process can write to.
+    ready: BTreeSet<usize>,
+    writers: Writers,
+    /// Writers were told that the load is over.
+    is_hurrying: bool,
+    /// When writers were told to go, Unix time in milliseconds.
+    dismissed_ms: Option<i64>,
     awaits_publication: bool,
     meters: Arc<Meters>,
     sessions: BTreeMap<SessionId, SessionHandle>,
     next_session: u64,
     events: mpsc::Sender<(SessionId, SessionEvent)>,
-    held: Arc<Semaphore>,
-    costs: BTreeMap<FrameKey, u32>,
-    writes: JoinSet<(usize, BatchId, Written)>,
     publish: watch::Sender<RunResult>,
     published_stage: Option<u64>,
     publish_after_ms: i64,
@@ -145,19 +147,20 @@ impl Engine {
     ) -> Self {
         let now_ms = clock::unix_ms();
         let found_outcome = settings.former.as_ref().is_some_and(|former| former.outcome.is_some());
-        let lanes = settings.outputs.iter().map(|open| open.lane.clone()).collect();
+        let run = settings.plan.run.to_string();
+        let writers = Writers::new(&run, settings.plan.replicas, settings.former.is_some());
         Self {
             rally: Rally::new(RallyConfig::new(&settings.plan), settings.former, now_ms),
-            pipeline: Pipeline::new(lanes),
-            outputs: settings.outputs,
+            data: DataPath::new(settings.outputs),
+            ready: BTreeSet::new(),
+            writers,
+            is_hurrying: false,
+            dismissed_ms: None,
             awaits_publication: settings.awaits_publication,
             meters: settings.meters,
             sessions: BTreeMap::new(),
             next_session: 0,
             events,
-            held: Arc::new(Semaphore::new(usize::try_from(HELD_MAX).unwrap_or(1))),
-            costs: BTreeMap::new(),
-            writes: JoinSet::new(),
             publish,
             published_stage: None,
             publish_after_ms: 0,
@@ -182,7 +185,7 @@ impl Engine {
     fn open(&mut self, end: AggregatorEnd) {
         self.next_session += 1;
         let id = SessionId(self.next_session);
-        let handle = session::spawn(id, end, self.events.clone(), self.held.clone());
+        let handle = session::spawn(id, end, self.events.clone(), self.data.room());
         self.sessions.insert(id, handle);
     }
 
@@ -216,6 +219,9 @@ impl Engine {
             SessionEvent::Message(to_aggregator::Message::WantBundle(wanted)) => {
                 self.tell(Input::BundleWanted(id, wanted.offset));
             }
+            SessionEvent::Message(to_aggregator::Message::Writer(state)) => {
+                self.on_writer(id, &state);
+            }
             SessionEvent::Message(
                 to_aggregator::Message::Hello(_)
                 | to_aggregator::Message::Frame(_)
@@ -231,32 +237,22 @@ impl Engine {
 
     fn on_frame(&mut self, id: SessionId, frame: &Frame, cost: u32) {
         let Some((instance_id, incarnation)) = self.rally.frame_source(id) else {
-            self.release(cost);
+            self.data.release(cost);
             return;
         };
         let key = FrameKey { instance_id, incarnation, seq: frame.seq };
         self.now_ms = clock::unix_ms();
-        match self.pipeline.accept(key.clone(), frame, self.now_ms) {
-            Accepted::Held(samples) => {
-                self.costs.insert(key, cost);
-                self.rally.handle(Input::Held { instance_id, samples }, self.now_ms);
-            }
-            Accepted::HeldBefore | Accepted::AckedBefore => self.release(cost),
+        if let Some(samples) = self.data.accept(key, frame, cost, self.now_ms) {
+            self.rally.handle(Input::Held { instance_id, samples }, self.now_ms);
         }
-    }
-
-    fn on_written(&mut self, done: Result<(usize, BatchId, Written), tokio::task::JoinError>) {
-        let Ok((lane, batch, written)) = done else { return };
-        self.now_ms = clock::unix_ms();
-        self.pipeline.finish(lane, batch, written, self.now_ms, random());
     }
 
     fn on_probe(&mut self, output: usize, probe: Probe) {
         match probe {
-            Probe::Ready => self.tell(Input::OutputReady(output)),
+            Probe::Ready => self.output_ready(output),
             Probe::ReadyUnproved(why) => {
                 tracing::warn!(output, why, "the output could not be looked at");
-                self.tell(Input::OutputReady(output));
+                self.output_ready(output);
             }
             Probe::Waiting(why) => self.tell(Input::OutputTrouble(output, why)),
             Probe::Failed(why) => self.tell(Input::OutputFailed(output, why)),
@@ -277,23 +273,23 @@ impl Engine {
         self.meters.beat(self.now_ms);
         loop {
             let mut is_idle = true;
-            while let Some(acked) = self.pipeline.poll_ack() {
+            while let Some(acked) = self.data.poll_ack() {
                 is_idle = false;
                 self.acknowledge(acked);
             }
-            while let Some((name, why)) = self.pipeline.poll_fatal() {
+            while let Some((name, why)) = self.data.pipeline.poll_fatal() {
                 is_idle = false;
-                let at = self.outputs.iter().position(|open| open.lane.name == name);
+                let at = self.data.outputs.iter().position(|open| open.lane.name == name);
                 self.tell(Input::OutputFailed(at.unwrap_or_default(), why));
             }
-            if self.in_flight == self.pipeline.is_empty() {
-                self.in_flight = !self.in_flight;
-                self.tell(Input::InFlight(self.in_flight));
+            let in_flight =
+                !self.data.pipeline.is_empty() || self.writers.are_in_flight(self.now_ms);
+            if self.in_flight != in_flight {
+                self.in_flight = in_flight;
+                self.tell(Input::InFlight(in_flight));
             }
-            self.pipeline.set_hurry(self.rally.is_draining());
-            while let Some(write) = self.pipeline.poll_write(self.now_ms) {
-                self.begin(write);
-            }
+            self.data.pipeline.set_hurry(self.rally.is_draining());
+            self.data.begin_writes(self.now_ms);
             while let Some(action) = self.rally.poll_action() {
                 is_idle = false;
                 self.act(action);
@@ -302,6 +298,7 @@ impl Engine {
                 break;
             }
         }
+        self.order_writers();
         self.look();
         self.keep();
         self.publish();
@@ -314,9 +311,6 @@ impl Engine {
     fn acknowledge(&mut self, acked: Acked) {
         let Acked { key, outputs, again, sample_count } = acked;
         if !again {
-            if let Some(cost) = self.costs.remove(&key) {
-                self.release(cost);
-            }
             let input = Input::Acked {
                 instance_id: key.instance_id,
                 incarnation: key.incarnation.to_string(),
@@ -328,17 +322,6 @@ impl Engine {
         if let Some(session) = self.rally.session_of(key.instance_id, &key.incarnation) {
             self.send(session, to_agent::Message::Ack(Ack { seq: key.seq, outputs }));
         }
-    }
-
-    fn begin(&mut self, write: Write) {
-        let Some(open) = self.outputs.get(write.lane) else { return };
-        let output = open.output.clone();
-        self.writes.spawn(async move {
-            let Write { lane, batch } = write;
-            let written = AssertUnwindSafe(output.write(&batch)).catch_unwind().await;
-            let broke = |_| Written::Failed(Failure::Connection, "the write broke off".to_owned());
-            (lane, batch.id, written.unwrap_or_else(broke))
-        });
     }
 
     fn act(&mut self, action: Action) {
@@ -364,36 +347,28 @@ impl Engine {
     fn closed(&mut self, session: SessionId) {
         let instance = self.rally.ledger_source(session);
         self.tell(Input::Closed(session));
+        self.writers.closed(session, self.now_ms);
         if let Some((instance_id, _)) = instance {
             self.keep_soon(instance_id);
         }
     }
 
-    fn release(&self, cost: u32) {
-        self.held.add_permits(usize::try_from(cost).unwrap_or(0));
-    }
-
-    fn is_holding_back(&self) -> bool {
-        self.held.available_permits() < usize::try_from(HELD_MAX / 8).unwrap_or(0)
-    }
-
     fn pause(&self) -> Duration {
-        let due =
-            [self.rally.poll_timeout(), self.pipeline.poll_timeout(), self.verdict.look_due_ms()];
+        let due = [
+            self.rally.poll_timeout(),
+            self.data.pipeline.poll_timeout(),
+            self.verdict.look_due_ms(),
+        ];
         let due = due.into_iter().flatten().min();
         let pause_ms = due.map_or(i64::MAX, |due_ms| due_ms.saturating_sub(clock::unix_ms()));
         Duration::from_millis(u64::try_from(pause_ms).unwrap_or(0)).min(TICK)
     }
 }
 
-/// A number for jitter: the standard library's hash seeds are random, and no two are alike.
-fn random() -> u64 {
-    std::hash::RandomState::new().hash_one(0)
-}
-
 mod judging;
 mod keeping;
 mod publishing;
+mod replicas;
 
 #[cfg(test)]
 mod tests;

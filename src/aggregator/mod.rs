@@ -8,6 +8,8 @@ pub mod keeper;
 pub mod kubernetes;
 pub mod meters;
 pub mod settings;
+pub mod writer;
 
+mod data_path;
 mod probes;
 mod session;

@@ -83,10 +83,12 @@ async fn read(
     held: &Semaphore,
 ) {
     let first = tokio::time::timeout(PATIENCE, rx.recv()).await.ok().flatten();
-    let Some(to_aggregator::Message::Hello(hello)) = first.and_then(|first| first.message) else {
-        return;
+    let first = match first.and_then(|first| first.message) {
+        Some(to_aggregator::Message::Hello(hello)) => SessionEvent::Hello(hello),
+        Some(writer @ to_aggregator::Message::Writer(_)) => SessionEvent::Message(writer),
+        _ => return,
     };
-    if events.send((id, SessionEvent::Hello(hello))).await.is_err() {
+    if events.send((id, first)).await.is_err() {
         return;
     }
     while let Some(message) = rx.recv().await {

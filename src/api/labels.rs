@@ -12,12 +12,15 @@ pub const RUN_UID: &str = "weir.dev/run-uid";
 pub const PREFIX: &str = "weir.dev/";
 /// Finalizer of a `LoadTestRun` that has pods: its deletion ends the run gracefully, within a bounded time.
 pub const FINALIZER: &str = "weir.dev/run";
-/// What the pod or object does in the run: [`ROLE_RUNNER`], [`ROLE_AGGREGATOR`] or [`ROLE_RESULT`].
+/// What the pod or object does in the run: [`ROLE_RUNNER`], [`ROLE_AGGREGATOR`], [`ROLE_WRITER`] or
+/// [`ROLE_RESULT`].
 pub const ROLE: &str = "weir.dev/role";
 /// Value of [`ROLE`] on runner Jobs and pods.
 pub const ROLE_RUNNER: &str = "runner";
 /// Value of [`ROLE`] on the aggregator's Job, pods, Service and access objects.
 pub const ROLE_AGGREGATOR: &str = "aggregator";
+/// Value of [`ROLE`] on the writers' Job, pods and Service: replicas of the aggregator that only write samples.
+pub const ROLE_WRITER: &str = "writer";
 /// Value of [`ROLE`] on the result `ConfigMap`.
 pub const ROLE_RESULT: &str = "result";
 /// Who manages the object, as Kubernetes recommends.

@@ -13,6 +13,7 @@ use crate::{
     api::v1alpha1::{Dimensions, OnFull, Threshold},
     core::{
         plan::RunRef,
+        replicas::share,
         samples::{rollup::spec::Wanted, spool::Limits},
     },
     io::{
@@ -37,6 +38,9 @@ pub(super) struct Args {
     /// Where the aggregator listens, such as https://checkout-1.default.svc:7465; given again, where to try next
     #[arg(long = "endpoint", value_name = "URL", required = true)]
     endpoints: Vec<String>,
+    /// Where the aggregator's replicas 1 and up listen, in their order, of which one writes this instance's samples
+    #[arg(long = "writer", value_name = "URL")]
+    writers: Vec<String>,
     /// PEM file of the authority that signed the aggregator's certificate
     #[arg(long, value_name = "FILE")]
     ca_file: PathBuf,
@@ -120,13 +124,16 @@ impl Args {
         let service_domain = dns::service_domain(Path::new(dns::RESOLV_CONF))
             .inspect_err(|error| tracing::debug!(%error, "no search list for names"))
             .unwrap_or_default();
-        let dialer = Dialer::Grpc(Arc::new(GrpcDialer {
-            endpoints: self.endpoints.clone(),
-            service_domain,
-            ca_pem: read(&self.ca_file)?,
-            token: read(&self.token_file)?.trim().to_owned(),
-        }));
-        let settings = self.settings()?;
+        let (ca_pem, token) = (read(&self.ca_file)?, read(&self.token_file)?.trim().to_owned());
+        let to = |endpoints: Vec<String>| {
+            let (service_domain, ca_pem) = (service_domain.clone(), ca_pem.clone());
+            let token = token.clone();
+            Dialer::Grpc(Arc::new(GrpcDialer { endpoints, service_domain, ca_pem, token }))
+        };
+        let dialer = to(self.endpoints.clone());
+        let writer = share::writer_of(self.instance_index.saturating_add(1), &self.writers)
+            .map(|(replica, endpoint)| (replica, to(vec![endpoint.clone()])));
+        let settings = Settings { writer, ..self.settings()? };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -166,6 +173,7 @@ impl Args {
             args: self.passed,
             env: BTreeMap::new(),
             ship_samples: self.ship_samples,
+            writer: None,
             dimensions: self.dimensions.unwrap_or_default(),
             rollups: self.rollups.unwrap_or_default(),
             spool: Limits::new(u64::from(self.spool_mib) << 20, self.spool_on_full),

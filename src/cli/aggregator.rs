@@ -1,44 +1,28 @@
 //! `weir aggregator`.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
-use prometheus_client::registry::Registry;
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::serving::{LEFT, SESSIONS_MAX, Serving, broken};
 use crate::{
     aggregator::{
         engine, kubernetes,
         meters::Meters,
         settings::{OnShutdown, Settings},
     },
-    core::plan::{HTTP_PORT, PLAN_ENV, RunPlan, SESSION_PORT},
-    io::{
-        clock, crypto,
-        grpc::serve::{Credentials, serve},
-        http, shutdown, telemetry,
-    },
+    core::plan::{PLAN_ENV, RunPlan},
+    io::{crypto, shutdown, telemetry},
     output::output,
     wire::result::RunResult,
 };
 
-/// Sessions that may wait to be taken in.
-const SESSIONS_MAX: usize = 256;
-/// Connections beyond one for each instance: re-dials, probes of a mesh.
-const CONNECTIONS_SPARE: usize = 64;
-/// How long the loop may stand still before the process counts as dead.
-const STALL_MS: i64 = 30_000;
 /// How long the API server may take to say what a former aggregator published.
 const FORMER_PATIENCE: Duration = Duration::from_mins(1);
 /// How long publication may go on after the run has ended.
 const PUBLISH_PATIENCE: Duration = Duration::from_mins(1);
-
-/// Exit code of an aggregator that was told to end before its run: the Job makes another.
-const LEFT: u8 = 143;
 
 /// Arguments of `weir aggregator`.
 #[derive(Debug, clap::Args)]
@@ -46,21 +30,8 @@ pub(super) struct Args {
     /// The run, as JSON
     #[arg(long, env = PLAN_ENV, value_name = "JSON", hide_env_values = true)]
     plan: String,
-    /// Certificate for the agents, PEM
-    #[arg(long, value_name = "FILE", default_value = "/weir-run/tls.crt")]
-    tls_cert: PathBuf,
-    /// Key of the certificate, PEM
-    #[arg(long, value_name = "FILE", default_value = "/weir-run/tls.key")]
-    tls_key: PathBuf,
-    /// File with the token that proves an agent of this run
-    #[arg(long, value_name = "FILE", default_value = "/weir-run/token")]
-    token_file: PathBuf,
-    /// Address for agents
-    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], SESSION_PORT)))]
-    listen: SocketAddr,
-    /// Address for /livez, /readyz and /metrics
-    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from(([0, 0, 0, 0], HTTP_PORT)))]
-    http_listen: SocketAddr,
+    #[command(flatten)]
+    serving: Serving,
     /// Folder that outlives this process: for what must be known should instances be gone when the next one comes
     #[arg(long, value_name = "DIR")]
     keep_dir: Option<PathBuf>,
@@ -80,24 +51,13 @@ impl Args {
     async fn serve(self) -> anyhow::Result<u8> {
         let plan: RunPlan = serde_json::from_str(&self.plan)
             .with_context(|| format!("--plan (or {PLAN_ENV}): not a run plan"))?;
-        let credentials = self.credentials()?;
         let shutdown = shutdown::on_signal().context("listen for signals")?;
         let client = kube::Client::try_default().await.context("find the API server")?;
         let former = former(&client, &plan).await?;
         let meters = Arc::new(Meters::default());
         let process = CancellationToken::new();
         let _ends_with_us = process.clone().drop_guard();
-        let http = http::bind(self.http_listen)
-            .await
-            .with_context(|| format!("--http-listen: bind {}", self.http_listen))?;
-        tokio::spawn(http::serve(http, endpoints(&meters), process.clone()));
-        let listener = TcpListener::bind(self.listen)
-            .await
-            .with_context(|| format!("--listen: bind {}", self.listen))?;
-        let (sessions_tx, sessions) = mpsc::channel(SESSIONS_MAX);
-        let places = usize::try_from(plan.instances).unwrap_or(0) * 2 + CONNECTIONS_SPARE;
-        let server =
-            tokio::spawn(serve(listener, credentials, places, sessions_tx, process.clone()));
+        let (server, sessions) = self.serving.start(plan.instances, &meters, &process).await?;
         let (control_tx, control) = mpsc::channel(SESSIONS_MAX);
         let (publish_tx, results) = watch::channel(RunResult {
             run: plan.run.to_string(),
@@ -123,11 +83,7 @@ impl Args {
         let run = engine::run(settings, sessions, control, publish_tx, shutdown);
         let result = tokio::select! {
             result = run => result,
-            broke = server => match broke {
-                Ok(Ok(())) => return Err(anyhow!("the session server ended")),
-                Ok(Err(error)) => return Err(error).context("serve sessions"),
-                Err(error) => return Err(error).context("serve sessions"),
-            },
+            ended = server => return Err(broken(ended)),
         };
         if result.outcome.is_none() {
             tracing::info!("told to end before the run has: its next aggregator goes on");
@@ -140,18 +96,6 @@ impl Args {
             Ok(Ok(true)) => Ok(0),
             _ => Err(anyhow!("the outcome could not be published")),
         }
-    }
-
-    fn credentials(&self) -> anyhow::Result<Credentials> {
-        let read = |flag: &str, path: &PathBuf| {
-            std::fs::read_to_string(path)
-                .with_context(|| format!("{flag}: read {}", path.display()))
-        };
-        Ok(Credentials {
-            cert_pem: read("--tls-cert", &self.tls_cert)?,
-            key_pem: read("--tls-key", &self.tls_key)?,
-            token: read("--token-file", &self.token_file)?.trim().to_owned(),
-        })
     }
 }
 
@@ -169,18 +113,4 @@ async fn former(client: &kube::Client, plan: &RunPlan) -> anyhow::Result<Option<
         }
     };
     tokio::time::timeout(FORMER_PATIENCE, ask).await.context("ask for the former result")
-}
-
-fn endpoints(meters: &Arc<Meters>) -> http::Endpoints {
-    let mut registry = Registry::default();
-    meters.register(&mut registry);
-    let (live, ready) = (meters.clone(), meters.clone());
-    http::Endpoints {
-        registry: Arc::new(registry),
-        live: Arc::new(move || {
-            let beat_ms = live.beat_unix_ms();
-            beat_ms == 0 || clock::unix_ms() - beat_ms < STALL_MS
-        }),
-        ready: Arc::new(move || ready.beat_unix_ms() > 0),
-    }
 }

@@ -54,11 +54,11 @@ impl Kept {
 
 /// What the spec says of the dimensions of each output that takes samples; empty where all of them have all dimensions.
 pub fn of_outputs(outputs: &[Output]) -> Vec<Option<Dimensions>> {
-    let is_of_samples = |output: &&Output| {
+    let of_samples = outputs.iter().filter(|output| {
         !output.timestream.as_ref().is_some_and(|timestream| is_rollup(timestream.mode))
-    };
+    });
     let all: Vec<Option<Dimensions>> =
-        outputs.iter().filter(is_of_samples).map(|output| output.dimensions().cloned()).collect();
+        of_samples.map(|output| output.dimensions().cloned()).collect();
     if all.iter().all(Option::is_none) { Vec::new() } else { all }
 }
 

@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod pipeline;
 pub mod plan;
 pub mod rally;
+pub mod replicas;
 pub mod samples;
 pub mod summary;
 pub mod verdict;

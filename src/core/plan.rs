@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::replicas::share;
 use crate::api::v1alpha1::{Output, RunnerLoss, TestSpec};
 
 /// Environment variable that carries the [`RunPlan`] as JSON to the aggregator.
@@ -38,6 +39,13 @@ pub struct RunPlan {
     pub runner_loss: RunnerLoss,
     /// Destinations of samples.
     pub outputs: Vec<Output>,
+    /// Replicas of the aggregator that share the instances.
+    #[serde(default = "one")]
+    pub replicas: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 impl RunPlan {
@@ -51,6 +59,11 @@ impl RunPlan {
             drain_ms: i64::from(test.deadlines.drain_seconds) * 1000,
             runner_loss: test.runner_loss.clone(),
             outputs: test.outputs.clone(),
+            replicas: share::replicas(
+                test.aggregator.replicas,
+                test.parallelism,
+                !test.outputs.is_empty(),
+            ),
         }
     }
 }

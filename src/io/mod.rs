@@ -9,3 +9,4 @@ pub mod http;
 pub mod link;
 pub mod shutdown;
 pub mod telemetry;
+pub mod uplink;

@@ -197,6 +197,7 @@ impl Index {
         };
         let seen = Seen {
             aggregator_job: job(build::meta::aggregator_name(&name.name)),
+            writer_job: job(build::meta::writer_name(&name.name)),
             runner_job: job(build::meta::runner_name(&name.name)),
             pods: entry
                 .pods

@@ -54,6 +54,7 @@ fn hex(nibble: u8) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::lifecycle::build::service::writer_endpoints;
 
     #[test]
     fn two_runs_share_nothing_and_no_secret_is_printed() {
@@ -98,6 +99,12 @@ mod tests {
         assert!(verify(&made.ca_pem, "checkout-1.shop.svc"));
         assert!(verify(&made.ca_pem, "checkout-1.shop.svc.cluster.local"));
         assert!(verify(&made.ca_pem, "checkout-1-pods.shop.svc"));
+        for endpoint in writer_endpoints(&run, 3) {
+            let host = endpoint.trim_start_matches("https://").split(':').next().unwrap();
+            assert!(verify(&made.ca_pem, host), "{host}");
+            assert!(verify(&made.ca_pem, &format!("{host}.cluster.local")), "{host}");
+        }
+        assert!(!verify(&made.ca_pem, "checkout-2-writer-0.checkout-2-writers.shop.svc"));
         assert!(!verify(&made.ca_pem, "checkout-2.shop.svc"));
         assert!(!verify(&other.ca_pem, "checkout-1.shop.svc"));
     }

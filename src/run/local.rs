@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal, Write},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,16 +21,24 @@ use crate::{
     agent,
     aggregator::{
         engine,
+        meters::Meters,
         settings::{Control, Settings},
+        writer,
     },
     core::{
         dimensions,
         lifecycle::valid,
         plan::{RunPlan, RunRef},
+        replicas::share,
         samples::rollup,
         samples::spool::Limits,
     },
-    io::{clock, link::Dialer, shutdown},
+    io::{
+        clock,
+        link::{AggregatorEnd, Dialer},
+        shutdown,
+    },
+    output::output,
     wire::result::{RunResult, Stage},
 };
 
@@ -97,6 +106,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
     let (publish, published) = watch::channel(initial);
     let at_once = CancellationToken::new();
 
+    let writers = start_writers(&plan, &sessions_tx);
     let spool = Limits::new(u64::from(local.test.spool.size_mib) << 20, local.test.spool.on_full);
     let mut agents = JoinSet::new();
     for instance_id in 1..=plan.instances {
@@ -112,6 +122,8 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
             args: quiet(&local.test.k6.args),
             env: local.env.clone(),
             ship_samples: !plan.outputs.is_empty(),
+            writer: share::writer_of(instance_id, &writers)
+                .map(|(replica, dialer)| (replica, dialer.clone())),
             dimensions: dimensions::of_outputs(&plan.outputs),
             rollups: rollup::spec::Wanted::of_outputs(&plan.outputs),
             spool,
@@ -121,7 +133,7 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
         };
         agents.spawn(agent::run(settings, Dialer::Local(sessions_tx.clone()), at_once.clone()));
     }
-    drop(sessions_tx);
+    drop((sessions_tx, writers));
 
     let signals = tokio::spawn(obey(interrupted, control_tx, at_once.clone()));
     let shown = tokio::spawn(show(published, created_unix_ms));
@@ -140,6 +152,24 @@ pub async fn run(options: Options) -> Result<RunResult, RunError> {
     signals.abort();
     drop(shown.await);
     Ok(result)
+}
+
+/// The aggregator's replicas 1 and up, in their order. They end when it dismisses them, or with this process.
+fn start_writers(plan: &RunPlan, leader: &mpsc::Sender<AggregatorEnd>) -> Vec<Dialer> {
+    let start = |replica| {
+        let (sessions_tx, sessions) = mpsc::channel(SESSIONS_MAX);
+        let settings = writer::Settings {
+            plan: plan.clone(),
+            replica,
+            outputs: output::open(&plan.outputs),
+            meters: Arc::new(Meters::default()),
+            orphan_ms: ORPHAN_MS,
+        };
+        let leader = Dialer::Local(leader.clone());
+        tokio::spawn(writer::run(settings, sessions, leader, CancellationToken::new()));
+        Dialer::Local(sessions_tx)
+    };
+    (1..plan.replicas).map(start).collect()
 }
 
 /// k6's banner, description and progress bar, once for each instance, would bury what the script itself prints.

@@ -146,11 +146,42 @@ fn delete_rows(server: &Server, uri: &hyper::Uri) -> Response<Answer> {
     done()
 }
 
-/// Rows and sums by measure, and rows by instance.
+/// Rows and sums of a measure; of multi-measure rows, sums by column.
 #[derive(Default)]
-struct Count {
+struct Count<'a> {
     rows: u64,
     sum: f64,
+    columns: BTreeMap<&'a str, f64>,
+}
+
+impl<'a> Count<'a> {
+    fn add(&mut self, value: &'a Value) {
+        self.rows += 1;
+        self.sum += number(value).filter(|_| matches!(value, Value::Double(_))).unwrap_or(0.0);
+        for (name, value) in value.columns() {
+            if let Some(number) = number(value) {
+                *self.columns.entry(name).or_default() += number;
+            }
+        }
+    }
+
+    fn json(&self) -> Json {
+        if self.columns.is_empty() {
+            json!({"rows": self.rows, "sum": self.sum})
+        } else {
+            json!({"rows": self.rows, "sum": self.sum, "columns": self.columns})
+        }
+    }
+}
+
+/// A number that can be added up.
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Double(number) => Some(*number),
+        #[expect(clippy::cast_precision_loss, reason = "sums are for people")]
+        Value::BigInt(number) => Some(*number as f64),
+        Value::Boolean(_) | Value::Timestamp(_) | Value::Long(_) => None,
+    }
 }
 
 fn summary(server: &Server, uri: &hyper::Uri) -> Response<Answer> {
@@ -167,19 +198,14 @@ fn summary(server: &Server, uri: &hyper::Uri) -> Response<Answer> {
     let mut instances: BTreeMap<&str, BTreeMap<&str, u64>> = BTreeMap::new();
     for (_, row) in table.rows_since(0) {
         let measure = table.names.text(row.measure);
-        let count = measures.entry(measure).or_default();
-        count.rows += 1;
-        count.sum += match row.value {
-            Value::Double(number) => number,
-            Value::BigInt(_) | Value::Boolean(_) | Value::Timestamp(_) | Value::Long(_) => 0.0,
-        };
+        measures.entry(measure).or_default().add(&row.value);
         let pairs = table.sets.pairs(row.set).iter();
         let id = pairs.into_iter().find(|(name, _)| Some(*name) == instance_id);
         let id = id.map_or("", |(_, value)| table.names.text(*value));
         *instances.entry(id).or_default().entry(measure).or_default() += 1;
     }
     let measures: BTreeMap<&str, Json> =
-        measures.into_iter().map(|(n, c)| (n, json!({"rows": c.rows, "sum": c.sum}))).collect();
+        measures.into_iter().map(|(name, count)| (name, count.json())).collect();
     serve::json(
         200,
         &json!({

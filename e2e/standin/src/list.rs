@@ -82,6 +82,12 @@ fn render(summary: &Json) -> String {
         let mut line = vec![measure.clone(), number(&counts["rows"]).to_string(), short(sum)];
         line.extend(shown.iter().map(|id| number(&instances[*id][measure]).to_string()));
         lines.push(line);
+        for (column, sum) in counts["columns"].as_object().into_iter().flatten() {
+            let sum = short(sum.as_f64().unwrap_or_default());
+            let mut line = vec![format!("  {column}"), String::new(), sum];
+            line.extend(shown.iter().map(|_| String::new()));
+            lines.push(line);
+        }
     }
     let of = |id: &String| instances[id].as_object().into_iter().flatten().map(|(_, n)| number(n));
     let mut total = vec!["total".to_owned(), number(&summary["rows"]).to_string(), String::new()];
@@ -133,13 +139,17 @@ mod tests {
     fn a_summary_reads_as_a_table() {
         let summary = json!({
             "table": "k6.samples", "rows": 7,
-            "measures": {"http_reqs": {"rows": 5, "sum": 5.0}, "vus": {"rows": 2, "sum": 8.5}},
+            "measures": {
+                "http_reqs": {"rows": 5, "sum": 5.0},
+                "vus": {"rows": 2, "sum": 8.5, "columns": {"count": 9.0}},
+            },
             "instances": {"10": {"http_reqs": 2}, "2": {"http_reqs": 3, "vus": 2}},
         });
         let want = "k6.samples\n\
                     MEASURE    ROWS  SUM  INSTANCE 2  INSTANCE 10\n\
                     http_reqs     5    5           3            2\n\
                     vus           2  8.5           2            0\n\
+                    \x20 count            9\n\
                     total         7                5            2\n\n";
         assert_eq!(render(&summary), want);
     }

@@ -79,6 +79,7 @@ pub(super) fn settings(dir: &Path, script: &str) -> Settings {
         args: vec!["--no-usage-report".to_owned(), "--quiet".to_owned()],
         env: BTreeMap::new(),
         ship_samples: true,
+        writer: None,
         dimensions: Vec::new(),
         rollups: Wanted::default(),
         spool: Limits::new(64 << 20, OnFull::Fail),
@@ -185,6 +186,7 @@ impl Rig {
             Message::WantBundle(wanted) => self.parts_wanted.push(wanted.offset),
             Message::Setup(outcome) => self.setups.push(outcome),
             Message::Teardown(outcome) => self.teardowns.push(outcome),
+            Message::Writer(_) => panic!("an agent is no writer"),
         }
     }
 

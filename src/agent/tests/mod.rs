@@ -4,3 +4,4 @@ mod endings;
 mod harness;
 mod spooling;
 mod whole;
+mod writers;

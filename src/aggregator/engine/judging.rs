@@ -41,7 +41,7 @@ impl Engine {
     /// Before an outcome may be made that names what is missing.
     pub(super) fn tell_settled_early(&mut self) {
         if self.rally.is_draining() {
-            let samples = self.pipeline.settled_early();
+            let samples = self.data.pipeline.settled_early();
             self.rally.handle(Input::SettledEarly(samples), self.now_ms);
         }
     }
@@ -69,10 +69,13 @@ impl Engine {
         if self.found_outcome {
             return result;
         }
-        for (at, (output, lane)) in result.outputs.iter_mut().zip(self.pipeline.lanes()).enumerate()
+        for (at, (output, lane)) in
+            result.outputs.iter_mut().zip(self.data.pipeline.lanes()).enumerate()
         {
-            output.duplicates_ignored += self.pipeline.repeated() + lane.counts().repeated;
-            add_early(output, self.pipeline.counts_early(at));
+            output.duplicates_ignored += self.data.pipeline.repeated() + lane.counts().repeated;
+            let by_writers = self.writers.duplicates(at);
+            output.duplicates_ignored = output.duplicates_ignored.saturating_add(by_writers);
+            add_early(output, self.data.pipeline.counts_early(at));
         }
         result.thresholds = self.verdict.thresholds();
         if result.outcome.is_some() {

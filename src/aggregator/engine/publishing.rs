@@ -16,8 +16,9 @@ impl Engine {
     pub(super) fn publish_now(&mut self) {
         self.published_stage = Some(self.rally.stage_count());
         self.publish_after_ms = self.now_ms.saturating_add(PUBLISH_INTERVAL_MS);
-        self.pipeline.lanes().iter().for_each(|lane| self.meters.set_lane(lane));
-        self.meters.set_sessions(self.sessions.len());
+        self.data.pipeline.lanes().iter().for_each(|lane| self.meters.set_lane(lane));
+        let writers = self.writers.sessions().count();
+        self.meters.set_sessions(self.sessions.len().saturating_sub(writers));
         let result = self.result();
         self.publish.send_if_modified(|last| {
             let is_new = *last != result;
@@ -30,14 +31,18 @@ impl Engine {
 
     fn tell_troubles(&mut self) {
         let mut changed = Vec::new();
-        for (at, lane) in self.pipeline.lanes().iter().enumerate() {
+        for (at, lane) in self.data.pipeline.lanes().iter().enumerate() {
             let told = self.troubles.get(&at).map_or("", String::as_str);
-            if told != lane.last_failure() {
-                changed.push((at, lane.last_failure().to_owned()));
+            let now = match lane.last_failure() {
+                "" => self.writers.trouble(at),
+                own => own.to_owned(),
+            };
+            if told != now {
+                changed.push((at, now, !lane.last_failure().is_empty()));
             }
         }
-        for (at, trouble) in changed {
-            if !trouble.is_empty() && self.now_ms >= self.warn_after_ms {
+        for (at, trouble, is_own) in changed {
+            if is_own && self.now_ms >= self.warn_after_ms {
                 self.warn_after_ms = self.now_ms.saturating_add(WARN_INTERVAL_MS);
                 tracing::warn!(output = at, trouble, "writes fail, and are tried again");
             }

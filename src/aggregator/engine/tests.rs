@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, atomic::AtomicU64, atomic::Ordering},
 };
 
-use futures::future::BoxFuture;
+use futures::{FutureExt, future::BoxFuture};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -14,7 +14,14 @@ use crate::{
     api::v1alpha1::{LossPolicy, Output as ApiOutput, Reason, RunnerLoss, Timestream},
     core::{
         dimensions::Kept,
-        pipeline::{batch::Batch, lane::LaneConfig, row::Refusal, row::value_text, shape::Shape},
+        pipeline::{
+            batch::Batch,
+            lane::LaneConfig,
+            retry::{Failure, Written},
+            row::Refusal,
+            row::value_text,
+            shape::Shape,
+        },
         plan::{RunPlan, RunRef},
     },
     io::{
@@ -22,7 +29,7 @@ use crate::{
         grpc::serve::{Credentials, serve},
         link::{DialError, Dialer, GrpcDialer},
     },
-    output::output::Output,
+    output::output::{OpenOutput, Output},
     wire::{
         PROTOCOL,
         result::Stage,
@@ -120,6 +127,7 @@ fn plan() -> RunPlan {
         drain_ms: 20_000,
         runner_loss: RunnerLoss::default(),
         outputs: vec![ApiOutput { timestream: Some(timestream), ..ApiOutput::default() }],
+        replicas: 1,
     }
 }
 
@@ -158,6 +166,8 @@ enum Manner {
 
 struct FakeAgent {
     id: u32,
+    /// Where its frames go, where that is not the aggregator.
+    writer: Option<(u32, Dialer)>,
     manner: Manner,
     report: Report,
     data: Option<Vec<u8>>,
@@ -173,6 +183,7 @@ impl FakeAgent {
             if manner == Manner::NeverReady { AgentPhase::Preparing } else { AgentPhase::Ready };
         Self {
             id,
+            writer: None,
             manner,
             report: Report {
                 phase: phase.into(),
@@ -195,6 +206,7 @@ impl FakeAgent {
 
     /// Dials until it is let go.
     async fn live(mut self, dialer: Dialer) -> Self {
+        let mut link = self.writer.take().map(|writer| writers::Link::start(self.id, writer));
         loop {
             let mut end = match dialer.dial().await {
                 Ok(end) => end,
@@ -213,11 +225,17 @@ impl FakeAgent {
                 setup_data: self.data.clone().map(Into::into),
                 ..Hello::default()
             });
-            let again = self.unacked.values().cloned().map(Up::Frame);
-            let mut letters: Vec<Up> = std::iter::once(hello).chain(again).collect();
+            let mut letters = vec![hello];
+            if link.is_none() {
+                letters.extend(self.unacked.values().cloned().map(Up::Frame));
+            }
             let mut beat = tokio::time::interval(Duration::from_millis(20));
             'session: loop {
                 for letter in letters.drain(..) {
+                    if let (Some(link), Up::Frame(frame)) = (&link, &letter) {
+                        link.frames.send(frame.clone()).unwrap();
+                        continue;
+                    }
                     if end.tx.send(ToAggregator { message: Some(letter) }).await.is_err() {
                         break 'session;
                     }
@@ -227,6 +245,7 @@ impl FakeAgent {
                 }
                 tokio::select! {
                     _ = beat.tick() => letters = self.go_on(),
+                    Some(ack) = writers::next_ack(&mut link) => letters = self.obey(Down::Ack(ack)),
                     message = end.rx.recv() => match message.and_then(|m| m.message) {
                         Some(Down::Goodbye(_)) => return self,
                         Some(Down::Refused(_)) => {
@@ -772,3 +791,5 @@ async fn nothing_a_stranger_says_stops_the_aggregator() {
     let result = within(running.task).await.unwrap();
     verify_whole(&result, &all(agents).await, &store);
 }
+
+mod writers;

@@ -91,7 +91,7 @@ pub struct TestSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub runner_template: Option<Value>,
-    /// The aggregator pod of the run.
+    /// The aggregator of the run.
     #[serde(default)]
     pub aggregator: Aggregator,
 }
@@ -259,13 +259,14 @@ impl OnFull {
     }
 }
 
-/// The aggregator pod of a run.
+/// The aggregator of a run: one pod that starts, stops and judges it, and as many besides as are to help with the samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Aggregator {
-    /// Number of aggregator pods. Only 1 is supported so far.
+    /// Number of pods that write samples, each those of its share of the instances, with its own connections to the
+    /// outputs. More than instances are not made, nor more than one without outputs.
     #[serde(default = "default_replicas")]
-    #[schemars(range(min = 1, max = 1))]
+    #[schemars(range(min = 1, max = 64))]
     pub replicas: u32,
     /// ServiceAccount of the aggregator, for example one bound to an IAM role. Empty: one is made for each run.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -274,10 +275,10 @@ pub struct Aggregator {
     /// Environment variables, for example `AWS_REGION`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<EnvVar>,
-    /// CPU and memory of the aggregator.
+    /// CPU and memory of each aggregator pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
-    /// A pod template laid over the aggregator pod; its container is called `aggregator`.
+    /// A pod template laid over each aggregator pod; its container is called `aggregator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub template: Option<Value>,

@@ -68,7 +68,7 @@ pub struct Timestream {
     /// Create database and table before the start when they are missing (needs the rights to do so).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<TimestreamCreate>,
-    /// Writes under way at once, for each aggregator.
+    /// Writes under way at once, of each replica of the aggregator.
     #[serde(default = "default_concurrency")]
     #[schemars(range(min = 1, max = 256))]
     pub max_concurrent_writes: u32,

@@ -4,6 +4,7 @@
 pub mod bundling;
 mod calls;
 pub mod config;
+pub mod courier;
 mod departure;
 pub mod events;
 pub mod failure;

@@ -40,6 +40,8 @@ enum Stage {
 /// What is to be sent, in the order in which it matters.
 #[derive(Debug, Default)]
 pub struct Outbox {
+    /// Frames go elsewhere.
+    is_without_frames: bool,
     stage: Stage,
     answers: VecDeque<Message>,
     said: Option<Report>,
@@ -54,9 +56,15 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// For an agent whose frames go to another than the aggregator.
+    pub fn without_frames() -> Self {
+        Self { is_without_frames: true, ..Self::default() }
+    }
+
     /// A session was dialled.
     pub fn dialled(&mut self) {
-        *self = Self { stage: Stage::Dialled, ..Self::default() };
+        self.down();
+        self.stage = Stage::Dialled;
     }
 
     /// The aggregator welcomed this agent.
@@ -66,7 +74,8 @@ impl Outbox {
 
     /// The session is over.
     pub fn down(&mut self) {
-        *self = Self::default();
+        let is_without_frames = self.is_without_frames;
+        *self = Self { is_without_frames, ..Self::default() };
     }
 
     /// Whether the aggregator has welcomed this agent.
@@ -97,7 +106,7 @@ impl Outbox {
                     || !self.ledgers.is_empty()
                     || self.ledger_is_due(machine, account.measured, now_ms)
                     || self.report_is_due(&machine.report(account), now_ms)
-                    || spool.has_next()
+                    || (!self.is_without_frames && spool.has_next())
             }
         }
     }
@@ -115,7 +124,9 @@ impl Outbox {
             Stage::Down | Stage::Greeted => None,
             Stage::Dialled => {
                 self.stage = Stage::Greeted;
-                spool.rewind();
+                if !self.is_without_frames {
+                    spool.rewind();
+                }
                 Some(Message::Hello(machine.hello(account)))
             }
             Stage::Up => {
@@ -154,6 +165,9 @@ impl Outbox {
         }
         if let Some(ledger) = self.ledgers.pop_front() {
             return Some(Message::Ledger(ledger));
+        }
+        if self.is_without_frames {
+            return None;
         }
         spool.next_frame().map(Message::Frame)
     }

@@ -69,6 +69,7 @@ impl Machine {
             report: Some(self.report(account)),
             setup_data: self.setup_data.clone(),
             born_unix_ns: self.config.born_unix_ns,
+            replica: 0,
         }
     }
 }

@@ -117,6 +117,10 @@ fn pod_problems(pod: &Value) -> Vec<String> {
     if security["seccompProfile"]["type"] != "RuntimeDefault" {
         found.push("the pod has no seccomp profile".to_owned());
     }
+    let writer = containers.iter().any(|container| container["args"][0] == "writer");
+    if writer && pod["automountServiceAccountToken"] != Value::Bool(false) {
+        found.push("writers have credentials of the cluster".to_owned());
+    }
     let k6 = containers.iter().any(|container| container["name"] == "k6");
     if k6 && pod["automountServiceAccountToken"] != Value::Bool(false) {
         found.push("runners have credentials of the cluster".to_owned());
@@ -141,7 +145,7 @@ fn check_order(plan: &Plan, seen: &Seen, now_ms: i64, found: &mut Vec<String>) {
         found.push("pods are made for a run that is not held".to_owned());
     }
     for removal in &plan.delete_jobs {
-        let own = [&seen.aggregator_job, &seen.runner_job].into_iter().flatten();
+        let own = [&seen.aggregator_job, &seen.writer_job, &seen.runner_job].into_iter().flatten();
         if !own.into_iter().any(|job| job.uid == removal.uid) {
             found.push(format!("Job {} is deleted, but is not the run's", removal.name));
         }

@@ -3,8 +3,8 @@
 use super::{
     build::{
         access, aggregator,
-        meta::{Child, aggregator_name, runner_name},
-        result, runner, script, service,
+        meta::{Child, aggregator_name, runner_name, writer_name},
+        result, runner, script, service, writer,
     },
     ended::{ended, outcome},
     loss::{self, Losses},
@@ -147,6 +147,9 @@ fn make_missing(view: &View, image: &str, plan: &mut Plan) {
     if view.seen.aggregator_job.is_none() {
         jobs.push(aggregator::job(test, run, image));
     }
+    let writers = writer::job(test, run, image).filter(|_| view.seen.writer_job.is_none());
+    let has_writers = writers.is_some();
+    jobs.extend(writers);
     if view.seen.runner_job.is_none() && view.started_ms.is_none() {
         jobs.push(runner::job(test, run, image));
     }
@@ -156,6 +159,7 @@ fn make_missing(view: &View, image: &str, plan: &mut Plan) {
     plan.create_secret = true;
     plan.apply = access::children(test, run);
     plan.apply.extend(service::services(run));
+    plan.apply.extend(has_writers.then(|| service::of_writers(run)));
     plan.apply.push(result::result(run));
     plan.apply.extend(script::config_map(test, run));
     plan.apply.extend(jobs);
@@ -226,6 +230,7 @@ fn leave(seen: &Seen, now_ms: i64) -> Plan {
 fn jobs(seen: &Seen) -> Vec<Removal> {
     [
         (aggregator_name(&seen.run.name), &seen.aggregator_job),
+        (writer_name(&seen.run.name), &seen.writer_job),
         (runner_name(&seen.run.name), &seen.runner_job),
     ]
     .into_iter()

@@ -105,6 +105,7 @@ pub fn pod(object: &Pod) -> PodSeen {
         uid: meta.uid.clone().unwrap_or_default(),
         role: match label(meta, labels::ROLE) {
             labels::ROLE_AGGREGATOR => PodRole::Aggregator,
+            labels::ROLE_WRITER => PodRole::Writer,
             _ => PodRole::Runner,
         },
         index: label(meta, COMPLETION_INDEX).parse().unwrap_or_default(),

@@ -10,9 +10,11 @@ pub struct Seen {
     pub run: RunSeen,
     /// Its aggregator Job.
     pub aggregator_job: Option<JobSeen>,
+    /// Its writers' Job, where it has writers.
+    pub writer_job: Option<JobSeen>,
     /// Its runner Job.
     pub runner_job: Option<JobSeen>,
-    /// Its pods, of both roles.
+    /// Its pods, of all roles.
     pub pods: Vec<PodSeen>,
     /// The ConfigMap or PersistentVolumeClaim that holds the script.
     pub source: SourceSeen,
@@ -88,7 +90,7 @@ pub struct PodSeen {
     pub uid: String,
     /// What it does.
     pub role: PodRole,
-    /// Completion index of a runner.
+    /// Completion index of a runner or writer.
     pub index: u32,
     /// When it was created.
     pub created_ms: i64,
@@ -122,6 +124,8 @@ pub enum PodRole {
     Runner,
     /// Runs the aggregator.
     Aggregator,
+    /// Writes samples beside it.
+    Writer,
 }
 
 /// Phase of a pod.

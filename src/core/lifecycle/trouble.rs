@@ -24,7 +24,7 @@ pub(super) struct Trouble {
     cause: String,
 }
 
-/// The troubles of the aggregator's pods and, before the start, of the runners', which wait for it.
+/// The troubles of the aggregator's and the writers' pods and, before the start, of the runners', which wait for it.
 pub(super) fn find(seen: &Seen, with_runners: bool) -> Vec<Trouble> {
     let newest = newest(seen);
     let of_role = |role: PodRole| {
@@ -33,7 +33,8 @@ pub(super) fn find(seen: &Seen, with_runners: bool) -> Vec<Trouble> {
     };
     let mut runners = if with_runners { of_role(PodRole::Runner) } else { Vec::new() };
     runners.sort_by_key(|trouble| !trouble.fatal);
-    of_role(PodRole::Aggregator).into_iter().chain(runners).collect()
+    let aggregators = [PodRole::Aggregator, PodRole::Writer].into_iter().flat_map(of_role);
+    aggregators.chain(runners).collect()
 }
 
 /// The pods that have not started and do not say why, for the end of a deadline.
@@ -142,6 +143,9 @@ fn who(pod: &PodSeen) -> String {
     match pod.role {
         PodRole::Runner => format!("instance {} (pod {})", pod.instance_id(), pod.name),
         PodRole::Aggregator => format!("the aggregator (pod {})", pod.name),
+        PodRole::Writer => {
+            format!("replica {} of the aggregator (pod {})", pod.index.saturating_add(1), pod.name)
+        }
     }
 }
 

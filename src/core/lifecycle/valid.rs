@@ -11,7 +11,7 @@ use crate::{
         labels,
         v1alpha1::{Output, Script, TestSpec, TimestreamMode},
     },
-    core::{error, ledger::threshold},
+    core::{error, ledger::threshold, replicas::share::REPLICAS_MAX},
 };
 
 /// Longest inline script: it becomes a ConfigMap, which etcd bounds at 1 MiB together with what else is in it.
@@ -335,8 +335,9 @@ fn check_limits(spec: &TestSpec, errors: &mut Errors) {
         let problem = format!("must be {least} to {most}, is {}", spec.spool.size_mib);
         errors.add("spec.spool.sizeMiB", &problem);
     }
-    if spec.aggregator.replicas != 1 {
-        errors.add("spec.aggregator.replicas", "only 1 is supported");
+    if !(1..=REPLICAS_MAX).contains(&spec.aggregator.replicas) {
+        let problem = format!("must be 1 to {REPLICAS_MAX}, is {}", spec.aggregator.replicas);
+        errors.add("spec.aggregator.replicas", &problem);
     }
     if !spec.aggregator.service_account_name.is_empty() {
         check_object_name(

@@ -38,8 +38,17 @@ impl Fifo {
     pub(super) fn push(&mut self, row: &Arc<Row>, samples: &[Waiting]) {
         let bytes = line::bytes_max(row);
         self.bytes += bytes * samples.len();
-        self.records.extend(samples.iter().map(|&Waiting { frame, time_ns, value, .. }| {
-            (Record { row: row.clone(), value, rolled: None, time_ns, frame }, bytes)
+        self.records.extend(samples.iter().map(|Waiting { frame, time_ns, value, rolled }| {
+            (
+                Record {
+                    row: row.clone(),
+                    value: *value,
+                    rolled: rolled.clone(),
+                    time_ns: *time_ns,
+                    frame: *frame,
+                },
+                bytes,
+            )
         }));
     }
 

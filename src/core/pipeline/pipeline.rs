@@ -122,29 +122,6 @@ impl Pipeline {
         self.repeated
     }
 
-    /// Samples of held frames that all outputs are done with, by instance. Where there are several outputs, at most so
-    /// many.
-    pub fn settled_early(&self) -> BTreeMap<u32, u64> {
-        let mut by_instance = BTreeMap::new();
-        for held in self.frames.values() {
-            let open = held.shares.iter().map(|share| share.open).max().unwrap_or(0);
-            *by_instance.entry(held.key.instance_id).or_default() += held.sample_count - open;
-        }
-        by_instance
-    }
-
-    /// What became of samples of held frames at one output, so far.
-    pub fn counts_early(&self, lane: usize) -> OutputCounts {
-        let mut counts = OutputCounts::default();
-        for share in self.frames.values().filter_map(|held| held.shares.get(lane)) {
-            counts.stored += share.stored;
-            for (refusal, count) in &share.rejected {
-                *counts.rejected.entry(refusal.as_str().to_owned()).or_default() += count;
-            }
-        }
-        counts
-    }
-
     /// Whether no frame is held.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
@@ -390,6 +367,10 @@ fn waiting_in<'a>(
         Some(Ok((_, waiting))) => Ok(waiting),
     }
 }
+
+mod early;
+
+pub use early::Early;
 
 #[cfg(test)]
 mod tests;

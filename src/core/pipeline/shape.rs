@@ -17,7 +17,7 @@ pub enum Shape {
     /// Timestream's records: calls of at most 100, billed by what their records do not share.
     #[default]
     Records,
-    /// The same, but that a record holds the samples of a second.
+    /// The same of whole seconds.
     Rollup,
     /// Lines of InfluxDB's protocol: calls of thousands.
     Lines,
@@ -32,7 +32,7 @@ impl Shape {
         }
     }
 
-    /// The row that carries a series.
+    /// The row that carries a sample's series.
     pub(super) fn row(self, series: &Series, kept: &Kept) -> Result<Row, Refusal> {
         match self {
             Self::Records | Self::Rollup => samples_row(series, kept),

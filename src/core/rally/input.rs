@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     api::v1alpha1::RunnerLoss,
     core::{plan::RunPlan, verdict::Judgement},
-    wire::session::{BundlePart, Hello, Outcome, OutputCounts, Report, to_agent},
+    wire::session::{BundlePart, Hello, Outcome, OutputCounts, Report, Tally, to_agent},
 };
 
 /// Names one session of one agent; never used again within a process.
@@ -100,7 +100,9 @@ pub enum Input {
         /// What became of the frame's samples.
         outputs: Vec<OutputCounts>,
     },
-    /// Whether frames are held that are not acknowledged yet.
+    /// What a writer knows of the samples of an agent process.
+    Tallied(Tally),
+    /// Whether frames are held, here or by a writer, that are not acknowledged yet.
     InFlight(bool),
     /// An output can be written to.
     OutputReady(usize),

@@ -15,7 +15,7 @@ pub(super) struct Missing {
     pub(super) unframed: u64,
     /// In the agent's spool alone.
     pub(super) spool: u64,
-    /// In this process.
+    /// In this process, or its writer's.
     pub(super) aggregator: u64,
 }
 
@@ -23,13 +23,14 @@ impl Missing {
     /// As the instance last told, and as this process knows better: a frame that it holds was closed.
     pub(super) fn of(runner: &Runner) -> Self {
         let report = &runner.report;
-        let settled = runner.settled.saturating_add(report.dropped);
-        let framed = report.framed.max(settled.saturating_add(runner.held));
+        let held = runner.held_anywhere();
+        let settled = runner.settled_anywhere().saturating_add(report.dropped);
+        let framed = report.framed.max(settled.saturating_add(held));
         let open = framed - settled;
         Self {
             unframed: report.emitted.saturating_sub(framed),
-            spool: open - runner.held.min(open),
-            aggregator: runner.held.min(open).saturating_sub(runner.settled_early),
+            spool: open - held.min(open),
+            aggregator: held.min(open).saturating_sub(runner.settled_early_anywhere()),
         }
     }
 

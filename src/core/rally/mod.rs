@@ -10,6 +10,7 @@ pub mod input;
 pub mod rally;
 pub mod roster;
 pub mod runner;
+mod told;
 
 mod missing;
 mod progress;

@@ -183,6 +183,9 @@ impl Rally {
                     }
                 });
             }
+            Input::Tallied(tally) => {
+                self.roster.update(tally.instance_id, |runner| runner.take_tally(tally));
+            }
             Input::InFlight(in_flight) => self.in_flight = in_flight,
             Input::OutputReady(at) => {
                 self.outputs_ready.insert(at);

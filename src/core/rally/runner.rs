@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::input::SessionId;
+use super::{input::SessionId, told::Told};
 use crate::wire::{
     result::{LostAccount, OutputAccount},
     session::{AgentPhase, OutputCounts, Report},
@@ -96,6 +96,8 @@ pub struct Runner {
     pub settled: u64,
     /// What a former aggregator knew of it when it was lost.
     pub inherited: Option<LostAccount>,
+    /// What a writer told of it, where one writes its samples.
+    pub told: Option<Told>,
     /// Its ledger is there from a former aggregator; true when it is all that came of it until then.
     pub remembered: Option<bool>,
 }
@@ -152,6 +154,9 @@ impl Runner {
             if let Some(lost) = &self.inherited {
                 account.emitted = lost.emitted;
                 account.outputs.clone_from(&lost.outputs);
+            }
+            self.raise_by_told(&mut account, outputs);
+            if self.inherited.is_some() || self.told.is_some() {
                 account.close(outputs);
             }
             return account;
@@ -160,11 +165,13 @@ impl Runner {
         let is_away = self.loss.is_some() && self.session.is_none();
         if is_away {
             account.outputs.clone_from(&self.tally.outputs);
+            self.raise_by_told(&mut account, outputs);
             account.close(outputs);
             return account;
         }
         account.add(&self.report.outputs);
         account.outputs.retain(|name, _| outputs.contains(name));
+        self.raise_by_told(&mut account, outputs);
         let unreadable = self.report.unreadable.min(self.report.dropped);
         let full = self.report.dropped - unreadable;
         for (reason, count) in [(SPOOL_FULL, full), (SPOOL_UNREADABLE, unreadable)] {
@@ -172,6 +179,11 @@ impl Runner {
                 let own = account.outputs.entry(name.clone()).or_default();
                 own.rejected.insert(reason.to_owned(), count);
             }
+        }
+        // A writer tells what was settled since the instance reported what it emitted.
+        let settled = account.outputs.values().map(settled_count).max().unwrap_or(0);
+        if self.told.is_some() {
+            account.emitted = account.emitted.max(settled);
         }
         account
     }

@@ -92,6 +92,9 @@ impl Rally {
                 self.config.run, hello.run
             ));
         }
+        if hello.replica != 0 {
+            return Some(format!("this is replica 0 of the aggregator, not {}", hello.replica));
+        }
         let Some(runner) = self.roster.get(hello.instance_id) else {
             return Some(format!(
                 "the run has instances 1 to {}, not {}",

@@ -50,15 +50,6 @@ const STEPS: u64 = 8_000;
 const END_STEPS: u64 = 200_000;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
-/// What an output of a life writes: where it takes samples, Timestream's records in some, lines in others.
-fn shape(seed: u64, at: u32, is_rollup: bool) -> Shape {
-    match (is_rollup, (seed / 4 + u64::from(at)).is_multiple_of(2)) {
-        (true, _) => Shape::Rollup,
-        (false, true) => Shape::Records,
-        (false, false) => Shape::Lines,
-    }
-}
-
 /// What becomes of a sample at an output that answers: it is a part of the sample, so that every try meets it.
 fn refusal(value: u64) -> Option<Refusal> {
     match value % 400 {
@@ -264,12 +255,13 @@ impl World {
                     let dimensions = Some(dimensions.clone());
                     wanted.rollups.push(RollupSpec { output: at, dimensions });
                 }
+                let of_samples = dice.pick(&[Shape::Records, Shape::Lines]);
                 LaneConfig {
                     name: format!("output{at}"),
                     writes_max: 1 + dice.below(6_usize),
                     linger_ms: dice.ms(300),
                     kept: Kept::of(Some(&dimensions)),
-                    shape: shape(seed, at, is_rollup),
+                    shape: if is_rollup { Shape::Rollup } else { of_samples },
                 }
             })
             .collect();

@@ -31,6 +31,7 @@ use crate::{
             input::{Action, Input, RallyConfig, SessionId},
             rally::Rally,
         },
+        replicas::writers::Writers,
         samples::{
             decode::{Line, decode},
             frame::{FrameBuilder, Limits},
@@ -48,8 +49,8 @@ use crate::{
         result::RunResult,
         session::{
             self, Ack, AgentPhase, Frame, Hello, Outcome, OutputCounts, Report, Requirements,
-            Terms, ToAgent, ToAggregator, WantBundle, to_agent::Message as Down,
-            to_aggregator::Message as Up,
+            Tally, Terms, ToAgent, ToAggregator, WantBundle, WriterOutput, WriterState,
+            to_agent::Message as Down, to_aggregator::Message as Up,
         },
     },
 };
@@ -168,7 +169,28 @@ fn ups() -> Vec<Vec<u8>> {
     all.extend(frames.into_iter().map(Up::Frame));
     all.extend(ledger.snapshot(Detail::Summary, true).into_iter().map(Up::Ledger));
     all.extend(ledger.snapshot(Detail::Verdict, false).into_iter().map(Up::Ledger));
+    all.extend([1, 2].map(|replica| Up::Writer(writer_state(replica))));
     all.into_iter().map(|up| ToAggregator { message: Some(up) }.encode_to_vec()).collect()
+}
+
+fn writer_state(replica: u32) -> WriterState {
+    let tally = Tally {
+        instance_id: 2,
+        incarnation: "i".to_owned(),
+        settled: 3,
+        held: 2,
+        settled_early: 1,
+        outputs: counts(),
+    };
+    let output = WriterOutput { ready: true, duplicates: 1, ..WriterOutput::default() };
+    WriterState {
+        protocol: PROTOCOL,
+        run: RUN.to_owned(),
+        replica,
+        outputs: vec![output],
+        in_flight: replica == 1,
+        tallies: vec![tally],
+    }
 }
 
 /// What the aggregator says.
@@ -208,6 +230,7 @@ struct Field {
     rally: Rally,
     verdict: Verdict,
     pipeline: Pipeline,
+    writers: Writers,
     now_ms: i64,
     has_ended: bool,
 }
@@ -230,6 +253,7 @@ impl Field {
             rally: Rally::new(config(), former, 0),
             verdict: Verdict::new(false, false),
             pipeline: Pipeline::new(vec![lane, of_rows]),
+            writers: Writers::new(RUN, 3, false),
             now_ms: 0,
             has_ended: false,
         }
@@ -283,6 +307,19 @@ impl Field {
                 self.pipeline.accept(key, &frame, self.now_ms);
                 self.tell(Input::Held { instance_id, samples });
                 self.store();
+            }
+            Up::Writer(state) => {
+                let Ok(news) = self.writers.take(session, &state) else { return };
+                state.tallies.into_iter().for_each(|tally| self.tell(Input::Tallied(tally)));
+                for (at, why) in news.failed {
+                    self.tell(Input::OutputFailed(at, why));
+                }
+                if self.writers.are_ready(0) {
+                    self.tell(Input::OutputReady(0));
+                }
+                self.tell(Input::OutputTrouble(0, self.writers.trouble(0)));
+                self.writers.duplicates(0);
+                self.tell(Input::InFlight(self.writers.are_in_flight(self.now_ms)));
             }
         }
         let elapsed_ms = self.rally.load_elapsed_ms(self.now_ms);

@@ -102,6 +102,7 @@ impl Desk {
                 Message::Summary(_) => "summary".to_owned(),
                 Message::Bundle(_) => "bundle".to_owned(),
                 Message::WantBundle(_) => "want bundle".to_owned(),
+                Message::Writer(_) => "state of a writer".to_owned(),
             });
         }
         let has_next = self.outbox.has_next(&self.machine, &self.account, &self.spool, now_ms);
@@ -223,4 +224,19 @@ fn large_ledgers_of_all_instances_are_spread_over_their_period() {
     assert_eq!(large_at(2), [3, 13, 23], "the first ledger after 2.5 s");
     assert_eq!(large_at(3), [5, 15]);
     assert_eq!(large_at(4), [8, 18]);
+}
+
+#[test]
+fn an_agent_whose_frames_go_to_a_writer_tells_the_aggregator_all_else() {
+    let mut desk = Desk::new();
+    desk.outbox = Outbox::without_frames();
+    for seq in 1..=2 {
+        desk.outbox.dialled();
+        assert_eq!(desk.sent(0), ["hello"]);
+        desk.outbox.welcomed();
+        desk.add(seq);
+        assert_eq!(desk.sent(0), ["report"], "also in the next session");
+        desk.outbox.down();
+    }
+    assert!(desk.spool.has_next(), "they wait for the writer");
 }

@@ -37,7 +37,7 @@ use crate::{
 /// An unprivileged user that no image or node gives a meaning to.
 const USER: i64 = 65_532;
 /// Restarts before the Job gives up: with the kubelet's back-off, some ten minutes of trying.
-const RETRIES: i32 = 6;
+pub(super) const RETRIES: i32 = 6;
 /// Time from SIGTERM to SIGKILL, in seconds: writes under way are finished or given up well within it.
 const GRACE_SECONDS: i64 = 30;
 
@@ -48,6 +48,12 @@ const KEEP_VOLUME: &str = "weir-keep";
 /// The aggregator Job of a run, of Weir's own `image`.
 pub fn job(test: &ValidTest, run: &RunSeen, image: &str) -> Child {
     let name = aggregator_name(&run.name);
+    let mut args = vec!["aggregator".to_owned()];
+    args.extend(file("--tls-cert", CERT_KEY));
+    args.extend(file("--tls-key", PRIVATE_KEY));
+    args.extend(file("--token-file", TOKEN_KEY));
+    args.extend(["--keep-dir".to_owned(), KEEP_DIR.to_owned()]);
+    let pod = pod_spec(test, run, image, args);
     let object = Job {
         metadata: child_meta(run, name.clone(), Some(labels::ROLE_AGGREGATOR)),
         spec: Some(JobSpec {
@@ -55,18 +61,8 @@ pub fn job(test: &ValidTest, run: &RunSeen, image: &str) -> Child {
             parallelism: Some(1),
             backoff_limit: Some(RETRIES),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(child_labels(run, Some(labels::ROLE_AGGREGATOR))),
-                    annotations: Some(BTreeMap::from([
-                        (
-                            "cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(),
-                            "false".to_owned(),
-                        ),
-                        ("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned()),
-                    ])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod_spec(test, run, image)),
+                metadata: Some(pod_meta(run, labels::ROLE_AGGREGATOR)),
+                spec: Some(pod),
             },
             ..JobSpec::default()
         }),
@@ -76,7 +72,20 @@ pub fn job(test: &ValidTest, run: &RunSeen, image: &str) -> Child {
     Child { kind: Kind::Job, name, object: overlaid(object, template) }
 }
 
-fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str) -> PodSpec {
+/// Metadata of the pods of a replica of the aggregator.
+pub(super) fn pod_meta(run: &RunSeen, role: &str) -> ObjectMeta {
+    ObjectMeta {
+        labels: Some(child_labels(run, Some(role))),
+        annotations: Some(BTreeMap::from([
+            ("cluster-autoscaler.kubernetes.io/safe-to-evict".to_owned(), "false".to_owned()),
+            ("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned()),
+        ])),
+        ..ObjectMeta::default()
+    }
+}
+
+/// The pod of the aggregator, started with these arguments.
+pub(super) fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str, args: Vec<String>) -> PodSpec {
     PodSpec {
         // In place, since a crashed aggregator is back in a second so, and agents only have to dial again.
         restart_policy: Some("OnFailure".to_owned()),
@@ -85,13 +94,13 @@ fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str) -> PodSpec {
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         security_context: Some(security(USER)),
-        containers: vec![container(test, run, image)],
+        containers: vec![container(test, run, image, args)],
         volumes: Some(vec![secret_volume(&run.name, &[CERT_KEY, PRIVATE_KEY, TOKEN_KEY]), keep()]),
         ..PodSpec::default()
     }
 }
 
-fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
+fn container(test: &ValidTest, run: &RunSeen, image: &str, args: Vec<String>) -> Container {
     let aggregator = &test.spec().aggregator;
     let plan = RunPlan::new(run_ref(run), test.spec(), run.created_ms);
     let plan = EnvVar {
@@ -106,12 +115,6 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
         protocol: Some("TCP".to_owned()),
         ..ContainerPort::default()
     };
-    let file = |option: &str, key: &str| [option.to_owned(), format!("{SECRET_DIR}/{key}")];
-    let mut args = vec!["aggregator".to_owned()];
-    args.extend(file("--tls-cert", CERT_KEY));
-    args.extend(file("--tls-key", PRIVATE_KEY));
-    args.extend(file("--token-file", TOKEN_KEY));
-    args.extend(["--keep-dir".to_owned(), KEEP_DIR.to_owned()]);
     Container {
         name: labels::AGGREGATOR_CONTAINER.to_owned(),
         image: Some(image.to_owned()),
@@ -132,6 +135,11 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str) -> Container {
         security_context: Some(container_security(true)),
         ..Container::default()
     }
+}
+
+/// An option that names a file of the run's Secret.
+pub(super) fn file(option: &str, key: &str) -> [String; 2] {
+    [option.to_owned(), format!("{SECRET_DIR}/{key}")]
 }
 
 /// The outputs' tokens: the kubelet reads them from the user's Secrets, Weir never does.

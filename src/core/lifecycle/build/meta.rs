@@ -57,6 +57,11 @@ pub fn aggregator_name(run: &str) -> String {
     format!("{run}-aggregator")
 }
 
+/// Name of the writers' Job.
+pub fn writer_name(run: &str) -> String {
+    format!("{run}-writer")
+}
+
 /// Name of the runner Job.
 pub fn runner_name(run: &str) -> String {
     format!("{run}-runner")

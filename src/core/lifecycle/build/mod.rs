@@ -12,3 +12,4 @@ pub mod runner;
 pub mod script;
 pub mod secret;
 pub mod service;
+pub mod writer;

@@ -21,7 +21,8 @@ use super::{
     pod::{SECRET_DIR, container_security, mount, overlaid, secret_volume, security},
     script,
     secret::{CA_KEY, TOKEN_KEY},
-    service::endpoints,
+    service::{endpoints, writer_endpoints},
+    writer::writers,
 };
 use crate::{
     api::labels,
@@ -204,7 +205,10 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     option("--token-file", format!("{SECRET_DIR}/{TOKEN_KEY}"));
     option("--work-dir", format!("{WEIR_DIR}/work"));
     option("--script", script::path(test));
-    option("--orphan-seconds", spec.deadlines.drain_seconds.max(ORPHAN_SECONDS_MIN).to_string());
+    for endpoint in writer_endpoints(run, writers(test)) {
+        option("--writer", endpoint);
+    }
+    option("--orphan-seconds", orphan_seconds(test).to_string());
     for (name, value) in &spec.tags {
         option("--tag", format!("{name}={value}"));
     }
@@ -229,6 +233,11 @@ fn command(test: &ValidTest, run: &RunSeen) -> Vec<String> {
     words.push("--".to_owned());
     words.extend(spec.k6.args.iter().cloned());
     words.iter().map(|word| literal(word)).collect()
+}
+
+/// Time in seconds that agents and writers work on without an aggregator.
+pub(super) fn orphan_seconds(test: &ValidTest) -> u32 {
+    test.spec().deadlines.drain_seconds.max(ORPHAN_SECONDS_MIN)
 }
 
 /// Kubernetes replaces `$(NAME)` in a command; a doubled dollar keeps the user's text as it is.

@@ -9,3 +9,4 @@ mod series;
 mod templates;
 mod validity;
 mod world;
+mod writers;

@@ -35,7 +35,11 @@ fn pods() -> impl Strategy<Value = Vec<PodSeen>> {
         pod.prop_map(|((index, runner, phase, at), deleting, waiting, failed, unschedulable)| {
             PodSeen {
                 name: format!("p{index}-{at}"),
-                role: if runner { PodRole::Runner } else { PodRole::Aggregator },
+                role: match (runner, at % 2) {
+                    (true, _) => PodRole::Runner,
+                    (false, 0) => PodRole::Aggregator,
+                    (false, _) => PodRole::Writer,
+                },
                 index,
                 created_ms: CREATED_MS + at,
                 deleting_ms: deleting.map(|at| CREATED_MS + at),
@@ -119,13 +123,16 @@ proptest! {
         result in results(),
         runner_job in jobs(),
         aggregator_job in jobs(),
+        writer_job in jobs(),
+        has_writers in any::<bool>(),
         stop in any::<bool>(),
         deleted in any::<bool>(),
         missing in any::<bool>(),
         refused in proptest::option::of(any::<bool>()),
         after in 0..200_000_i64,
     ) {
-        let mut world = World::plain();
+        let mut world = if has_writers { World::with_writers() } else { World::plain() };
+        world.seen.writer_job = writer_job;
         world.seen.pods = pods;
         world.seen.result = result;
         world.seen.runner_job = runner_job;

@@ -9,7 +9,10 @@ use super::{
     },
     world::{IMAGE, World, valid},
 };
-use crate::core::plan::{PLAN_ENV, RunPlan};
+use crate::core::{
+    plan::{PLAN_ENV, RunPlan},
+    samples::rollup::spec::Wanted,
+};
 
 fn run() -> RunSeen {
     World::plain().seen.run
@@ -76,6 +79,26 @@ fn the_agents_are_told_which_dimensions_the_outputs_leave_out() {
     let command = k6(&pod)["command"].as_array().unwrap().clone();
     let at = command.iter().position(|word| word == "--dimensions").unwrap();
     assert_eq!(command[at + 1], r#"[{"exclude":["url","vu"]},null]"#);
+}
+
+#[test]
+fn the_agents_are_told_which_outputs_want_rows_of_a_second() {
+    let rows = "databaseName: abc, tableName: ghi, mode: Rollup";
+    let pod = runner_pod(&format!(
+        "{{script: {{inline: x}}, outputs: [{{timestream: {{databaseName: abc, tableName: def}}}},
+          {{name: b, timestream: {{{rows}, dimensions: {{include: [name]}}}}}}]}}",
+    ));
+    let command = k6(&pod)["command"].as_array().unwrap().clone();
+    assert!(!command.contains(&json!("--dimensions")), "the rows' are not the samples'");
+    let at = command.iter().position(|word| word == "--rollups").unwrap();
+    let want = r#"{"rollups":[{"output":1,"dimensions":{"include":["name"]}}],"only":false}"#;
+    assert_eq!(command[at + 1], want);
+    let pod =
+        runner_pod(&format!("{{script: {{inline: x}}, outputs: [{{timestream: {{{rows}}}}}]}}"));
+    let command = k6(&pod)["command"].as_array().unwrap().clone();
+    let at = command.iter().position(|word| word == "--rollups").unwrap();
+    let read: Wanted = serde_json::from_str(command[at + 1].as_str().unwrap()).unwrap();
+    assert!(read.only && read.rollups.len() == 1, "{read:?}");
 }
 
 #[test]

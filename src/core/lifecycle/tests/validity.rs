@@ -180,7 +180,7 @@ fn variables_tags_and_limits_are_checked() {
         "{script: {inline: x}, spool: {sizeMiB: 63}}",
         &["spec.spool.sizeMiB: must be 64 to 65536"],
     );
-    check("{script: {inline: x}, aggregator: {replicas: 2}}", &["spec.aggregator.replicas"]);
+    check("{script: {inline: x}, aggregator: {replicas: 65}}", &["spec.aggregator.replicas"]);
     check(
         "{script: {inline: x}, thresholds: {http_reqs: [{threshold: ' '}]}}",
         &["spec.thresholds[http_reqs]"],

@@ -2,7 +2,7 @@
 
 use super::super::{
     build::{
-        meta::{aggregator_name, runner_name},
+        meta::{aggregator_name, runner_name, writer_name},
         run::name as run_name,
     },
     check::assert_sound,
@@ -66,6 +66,14 @@ impl World {
         )
     }
 
+    /// The same with an output and three replicas of the aggregator.
+    pub(super) fn with_writers() -> Self {
+        Self::new(
+            "{parallelism: 3, script: {file: {path: /test.js}}, deadlines: {readySeconds: 60, drainSeconds: 30},
+              outputs: [{timestream: {databaseName: k6db, tableName: samples}}], aggregator: {replicas: 3}}",
+        )
+    }
+
     /// What should be done now, checked.
     #[track_caller]
     pub(super) fn plan(&self) -> Plan {
@@ -85,6 +93,13 @@ impl World {
             if child.name == aggregator_name(&self.seen.run.name) {
                 self.seen.aggregator_job = Some(job);
                 self.seen.pods.push(self.pod(PodRole::Aggregator, 0));
+            } else if child.name == writer_name(&self.seen.run.name) {
+                self.seen.writer_job = Some(job);
+                let writers = child.object["spec"]["completions"].as_u64().unwrap();
+                for index in 0..u32::try_from(writers).unwrap() {
+                    let pod = self.pod(PodRole::Writer, index);
+                    self.seen.pods.push(pod);
+                }
             } else {
                 self.seen.runner_job = Some(job);
                 for index in 0..self.seen.run.wanted {
@@ -96,6 +111,8 @@ impl World {
         for job in &done.delete_jobs {
             let (role, slot) = if job.name == runner_name(&self.seen.run.name) {
                 (PodRole::Runner, &mut self.seen.runner_job)
+            } else if job.name == writer_name(&self.seen.run.name) {
+                (PodRole::Writer, &mut self.seen.writer_job)
             } else {
                 (PodRole::Aggregator, &mut self.seen.aggregator_job)
             };
@@ -137,6 +154,7 @@ impl World {
             name: match role {
                 PodRole::Runner => format!("checkout-1-runner-{index}-x"),
                 PodRole::Aggregator => "checkout-1-aggregator-x".to_owned(),
+                PodRole::Writer => format!("checkout-1-writer-{index}-x"),
             },
             uid: format!("{role:?}-{index}"),
             role,

@@ -22,8 +22,8 @@ fn lines(row: Row, samples: &[(f64, i64)]) -> String {
     let record = |&(value, time_ns): &(f64, i64)| Record {
         row: row.clone(),
         value,
-        rolled: None,
         time_ns,
+        rolled: None,
         frame: FrameId(1),
     };
     body(&samples.iter().map(record).collect::<Vec<_>>())
@@ -63,8 +63,8 @@ fn lines_of_several_rows_keep_their_order() {
     let records = [(&a, 1), (&b, 2), (&a, 3)].map(|(row, time_ns)| Record {
         row: row.clone(),
         value: 1.0,
-        rolled: None,
         time_ns,
+        rolled: None,
         frame: FrameId(1),
     });
     assert_eq!(body(&records), "a value=1 1\nb value=1 2\na value=1 3\n");

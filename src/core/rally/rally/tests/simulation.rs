@@ -523,6 +523,7 @@ impl World {
             report: Some(agent.report.clone()),
             setup_data: agent.data.clone().map(Into::into),
             born_unix_ns: agent.born_ms * 1_000_000,
+            replica: 0,
         };
         let frames: Vec<u64> = agent.frames.keys().copied().collect();
         self.up(session, Up::Hello(hello));

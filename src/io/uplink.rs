@@ -1,4 +1,4 @@
-//! The session with the aggregator: dialled again whenever it is over.
+//! An endless session: dialled again whenever it is over.
 
 use std::{
     future::pending,
@@ -9,13 +9,11 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    io::{
-        link::{AgentEnd, DialError, Dialer},
-        telemetry,
-    },
-    wire::session::{ToAgent, ToAggregator, to_aggregator::Message},
+use super::{
+    link::{AgentEnd, DialError, Dialer},
+    telemetry,
 };
+use crate::wire::session::{ToAgent, ToAggregator, to_aggregator::Message};
 
 /// Longest pause before the first dial after a session; doubled for each dial that fails.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -28,8 +26,10 @@ const FAILED_DIALS_TOLD: u32 = 10;
 
 type Dial = Pin<Box<dyn Future<Output = Result<AgentEnd, Undialled>> + Send>>;
 
-/// The link to the aggregator.
-pub(super) struct Uplink {
+/// The way to whoever a dialer leads to.
+pub struct Uplink {
+    /// Who that is, for people.
+    whom: String,
     dialer: Dialer,
     state: State,
     failed_dials: u32,
@@ -50,10 +50,11 @@ enum Undialled {
 }
 
 /// What happened on the link.
-pub(super) enum Event {
+#[derive(Debug)]
+pub enum Event {
     /// A session was dialled.
     Dialled,
-    /// The aggregator said something.
+    /// The other side said something.
     Received(ToAgent),
     /// There is room for a message.
     Room,
@@ -63,15 +64,21 @@ pub(super) enum Event {
     Gone,
 }
 
+impl std::fmt::Debug for Uplink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Uplink").field("whom", &self.whom).finish_non_exhaustive()
+    }
+}
+
 impl Uplink {
-    /// Dials at once.
-    pub(super) fn new(dialer: Dialer) -> Self {
+    /// Dials at once. `whom`: for people.
+    pub fn new(whom: String, dialer: Dialer) -> Self {
         let state = State::Dialling(dial(dialer.clone(), Duration::ZERO));
-        Self { dialer, state, failed_dials: 0 }
+        Self { whom, dialer, state, failed_dials: 0 }
     }
 
     /// What happens next. `wants_room`: there is a message to send.
-    pub(super) async fn next(&mut self, wants_room: bool) -> Event {
+    pub async fn next(&mut self, wants_room: bool) -> Event {
         if let State::Dialling(dialling) = &mut self.state {
             match dialling.await {
                 Ok(end) => {
@@ -84,10 +91,11 @@ impl Uplink {
                 }
                 Err(Undialled::Failed(error)) => {
                     self.failed_dials = self.failed_dials.saturating_add(1);
-                    if self.failed_dials.is_multiple_of(FAILED_DIALS_TOLD) {
-                        tracing::warn!(error, dials = self.failed_dials, "aggregator not reached");
+                    let (whom, dials) = (&self.whom, self.failed_dials);
+                    if dials.is_multiple_of(FAILED_DIALS_TOLD) {
+                        tracing::warn!(error, dials, "{whom} not reached");
                     } else {
-                        tracing::debug!(error, "aggregator not reached");
+                        tracing::debug!(error, "{whom} not reached");
                     }
                     self.redial();
                     return Event::Down;
@@ -106,22 +114,22 @@ impl Uplink {
     }
 
     /// Sends a message into the room that [`Event::Room`] told of: nobody else sends into this session.
-    pub(super) fn send(&self, message: Message) {
+    pub fn send(&self, message: Message) {
         if let State::Up(end) = &self.state {
             // A session that closed in between is noticed by the next wait, and all is sent again in the next one.
             drop(end.tx.try_send(ToAggregator { message: Some(message) }));
         }
     }
 
-    /// The aggregator welcomed this agent: the next dial starts from the shortest pause.
-    pub(super) const fn welcomed(&mut self) {
+    /// This side is welcome: the next dial starts from the shortest pause.
+    pub const fn welcomed(&mut self) {
         self.failed_dials = 0;
     }
 
     /// Gives up the session, if there is one, and dials anew.
-    pub(super) fn redial(&mut self) {
+    pub fn redial(&mut self) {
         let longest = PAUSE_FIRST.saturating_mul(1 << self.failed_dials.min(10)).min(PAUSE_MAX);
-        // Full jitter: agents that lost the same aggregator must not come back all at once.
+        // Full jitter: those that lost the same session must not come back all at once.
         let share = RandomState::new().hash_one(0_u8) % 1000;
         let pause = longest.mul_f64(f64::from(u32::try_from(share).unwrap_or(0)) / 1000.0);
         self.state = State::Dialling(dial(self.dialer.clone(), pause));

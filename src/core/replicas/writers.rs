@@ -1,0 +1,154 @@
+//! The writers of a run, as replica 0 knows them: which are there, and what they say of the outputs.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    core::rally::input::SessionId,
+    wire::{
+        PROTOCOL,
+        session::{WriterOutput, WriterState},
+    },
+};
+
+/// How long what a writer said last counts after its session ended, in milliseconds: one that is back sooner has told anew,
+/// and one that is not holds nothing any more.
+const AWAY_MS: i64 = 15_000;
+
+#[derive(Debug, Default)]
+struct Writer {
+    session: Option<SessionId>,
+    /// When it went away; none while it is here, and before it first came.
+    away_since_ms: Option<i64>,
+    outputs: Vec<WriterOutput>,
+    in_flight: bool,
+    /// Duplicates that it ignored, by output.
+    duplicates: Vec<u64>,
+    /// Outputs whose failure was told.
+    failed: Vec<usize>,
+}
+
+/// All writers of a run.
+#[derive(Debug)]
+pub struct Writers {
+    run: String,
+    /// Another aggregator was here before: what writers had ignored by then is in its account.
+    is_successor: bool,
+    all: BTreeMap<u32, Writer>,
+    sessions: BTreeMap<SessionId, u32>,
+}
+
+/// What is new of a writer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The session is new.
+    pub opened: bool,
+    /// The session that it replaces.
+    pub replaced: Option<SessionId>,
+    /// Outputs that can never be written to, each told once, and why.
+    pub failed: Vec<(usize, String)>,
+}
+
+impl Writers {
+    /// The writers of a run with so many replicas. `is_successor`: another aggregator was here before.
+    pub fn new(run: &str, replicas: u32, is_successor: bool) -> Self {
+        let all = (1..replicas).map(|replica| (replica, Writer::default())).collect();
+        Self { run: run.to_owned(), is_successor, all, sessions: BTreeMap::new() }
+    }
+
+    /// Takes what a writer says in this session.
+    ///
+    /// # Errors
+    /// Why it cannot be one of this run.
+    pub fn take(&mut self, session: SessionId, state: &WriterState) -> Result<News, String> {
+        if state.protocol != PROTOCOL {
+            return Err(format!(
+                "protocol {PROTOCOL} is spoken, not {}: writer and aggregator are of different versions",
+                state.protocol
+            ));
+        }
+        if state.run != self.run {
+            return Err(format!("this is the aggregator of {}, not {}", self.run, state.run));
+        }
+        let count = self.all.len();
+        let Some(writer) = self.all.get_mut(&state.replica) else {
+            return Err(format!("the run has {count} writers, no replica {}", state.replica));
+        };
+        let mut news = News::default();
+        if writer.session != Some(session) {
+            news.opened = true;
+            news.replaced = writer.session.replace(session);
+            news.replaced.map(|old| self.sessions.remove(&old));
+            self.sessions.insert(session, state.replica);
+            writer.away_since_ms = None;
+        }
+        writer.duplicates.resize(state.outputs.len(), 0);
+        for (at, now) in state.outputs.iter().enumerate() {
+            let before = match writer.outputs.get(at) {
+                // A new process counts from nothing.
+                Some(before) if before.duplicates <= now.duplicates => before.duplicates,
+                None if self.is_successor => now.duplicates,
+                Some(_) | None => 0,
+            };
+            if let Some(sum) = writer.duplicates.get_mut(at) {
+                *sum = sum.saturating_add(now.duplicates - before);
+            }
+            if !now.failed.is_empty() && !writer.failed.contains(&at) {
+                writer.failed.push(at);
+                news.failed.push((at, now.failed.clone()));
+            }
+        }
+        writer.outputs.clone_from(&state.outputs);
+        writer.in_flight = state.in_flight;
+        Ok(news)
+    }
+
+    /// A session is over, maybe one of a writer.
+    pub fn closed(&mut self, session: SessionId, now_ms: i64) {
+        let Some(replica) = self.sessions.remove(&session) else { return };
+        if let Some(writer) = self.all.get_mut(&replica) {
+            writer.session = None;
+            writer.away_since_ms = Some(now_ms);
+        }
+    }
+
+    /// Sessions of writers.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.sessions.keys().copied()
+    }
+
+    /// Whether all writers are here and can write to this output.
+    pub fn are_ready(&self, output: usize) -> bool {
+        self.all.values().all(|writer| {
+            writer.session.is_some() && writer.outputs.get(output).is_some_and(|seen| seen.ready)
+        })
+    }
+
+    /// What the first writer that has something to complain of says of an output; empty when none has.
+    pub fn trouble(&self, output: usize) -> String {
+        let mut troubles = self.all.iter().filter_map(|(replica, writer)| {
+            if writer.session.is_none() {
+                return Some(format!("replica {replica} of the aggregator is not connected"));
+            }
+            let seen = writer.outputs.get(output)?;
+            (!seen.trouble.is_empty()).then(|| format!("{} (replica {replica})", seen.trouble))
+        });
+        troubles.next().unwrap_or_default()
+    }
+
+    /// Whether a writer holds frames, as far as is known.
+    pub fn are_in_flight(&self, now_ms: i64) -> bool {
+        self.all.values().any(|writer| {
+            let is_gone = writer.away_since_ms.is_some_and(|at| now_ms >= at + AWAY_MS);
+            writer.in_flight && !is_gone
+        })
+    }
+
+    /// Samples that came again to a writer and were not written again.
+    pub fn duplicates(&self, output: usize) -> u64 {
+        let of = |writer: &Writer| writer.duplicates.get(output).copied().unwrap_or(0);
+        self.all.values().map(of).fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests;
