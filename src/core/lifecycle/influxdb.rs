@@ -1,6 +1,9 @@
 //! What the spec of an output `influxdb` must be.
 
-use super::valid::{Errors, check_dimensions, check_object_name};
+use super::{
+    dimensions::check_dimensions,
+    valid::{Errors, check_object_name},
+};
 use crate::api::v1alpha1::{InfluxDb, InfluxDbApi, SecretKey};
 
 /// Longest name of an organization, bucket or database, as the CRD bounds it.

@@ -11,6 +11,7 @@
 mod args;
 pub mod build;
 pub mod decide;
+mod dimensions;
 mod ended;
 pub mod fingerprint;
 mod influxdb;

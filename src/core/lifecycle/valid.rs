@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
-use super::{args::check_args, influxdb, tables, template};
+use super::{args::check_args, dimensions::check_dimensions, influxdb, tables, template};
 use crate::{
     api::{
         labels,
-        v1alpha1::{Dimensions, Output, Script, TestSpec},
+        v1alpha1::{Output, Script, TestSpec},
     },
-    core::{dimensions::ALWAYS, error, ledger::threshold, replicas::share::REPLICAS_MAX},
+    core::{error, ledger::threshold, replicas::share::REPLICAS_MAX},
 };
 
 /// Longest inline script: it becomes a ConfigMap, which etcd bounds at 1 MiB together with what else is in it.
@@ -18,10 +18,6 @@ pub const RUN_NAME_CHARS_MAX: usize = 48;
 /// Most k6 instances of a run, as the CRD bounds them.
 pub const PARALLELISM_MAX: u32 = 10_000;
 
-/// Most names in a list of dimensions, as the CRD bounds them.
-const DIMENSION_NAMES_MAX: usize = 128;
-/// Longest of them.
-const DIMENSION_NAME_BYTES_MAX: usize = 256;
 /// Sizes of a spool in MiB, as the CRD bounds them.
 const SPOOL_MIB: RangeInclusive<u32> = 64..=65_536;
 
@@ -298,38 +294,6 @@ fn check_outputs(outputs: &[Output], errors: &mut Errors) {
                 &format!("{url:?} must start with http:// or https://"),
             );
         }
-    }
-}
-
-pub(super) fn check_dimensions(dimensions: &Dimensions, path: &str, errors: &mut Errors) {
-    if dimensions.include.is_some() && dimensions.exclude.is_some() {
-        errors.add(path, "set include or exclude, not both");
-    }
-    let lists = [("include", &dimensions.include), ("exclude", &dimensions.exclude)];
-    for (field, names) in lists.into_iter().filter_map(|(f, n)| Some((f, n.as_ref()?))) {
-        let field = format!("{path}.{field}");
-        if names.len() > DIMENSION_NAMES_MAX {
-            errors.add(&field, &format!("must have at most {DIMENSION_NAMES_MAX} names"));
-        }
-        let mut seen = BTreeSet::new();
-        for name in names {
-            if name.is_empty() || name.len() > DIMENSION_NAME_BYTES_MAX {
-                errors.add(
-                    &field,
-                    &format!("{name:?} must have 1 to {DIMENSION_NAME_BYTES_MAX} bytes"),
-                );
-            }
-            if !seen.insert(name) {
-                errors.add(&field, &format!("{name} is given twice"));
-            }
-        }
-    }
-    let excluded = dimensions.exclude.iter().flatten();
-    for name in excluded.filter(|name| ALWAYS.contains(&name.as_str())) {
-        errors.add(
-            &format!("{path}.exclude"),
-            &format!("{name} tells the rows of instances and runs apart and stays"),
-        );
     }
 }
 

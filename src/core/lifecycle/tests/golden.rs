@@ -33,15 +33,14 @@ fn the_aggregator_job() {
 }
 
 #[test]
-fn the_tokens_of_outputs_reach_the_aggregator_alone_and_only_by_reference() {
+fn the_tokens_of_outputs_reach_those_who_write_alone_and_only_by_reference() {
     let world = World::new(
-        "{script: {inline: x}, outputs: [
+        "{parallelism: 4, aggregator: {replicas: 2}, script: {inline: x}, outputs: [
             {timestream: {databaseName: k6db, tableName: samples}},
             {influxdb: {url: 'https://host', org: o, bucket: b, tokenSecret: {name: influx, key: token}}},
             {name: open, influxdb: {url: 'https://host', api: V3, database: d}}]}",
     );
     let test = world.test.as_ref().unwrap();
-    let job = yaml(&aggregator::job(test, &world.seen.run, IMAGE).object);
     let env = "        - name: WEIR_INFLUXDB_TOKEN_1
           valueFrom:
             secretKeyRef:
@@ -49,8 +48,12 @@ fn the_tokens_of_outputs_reach_the_aggregator_alone_and_only_by_reference() {
               name: influx
               optional: false
 ";
-    assert!(job.contains(env), "{job}");
-    assert_eq!(job.matches("WEIR_INFLUXDB_TOKEN").count(), 1, "{job}");
+    let aggregator = aggregator::job(test, &world.seen.run, IMAGE);
+    for job in [aggregator, writer::job(test, &world.seen.run, IMAGE).unwrap()] {
+        let job = yaml(&job.object);
+        assert!(job.contains(env), "{job}");
+        assert_eq!(job.matches("WEIR_INFLUXDB_TOKEN").count(), 1, "{job}");
+    }
     let runner = yaml(&runner::job(test, &world.seen.run, IMAGE).object);
     assert!(!runner.contains("influx"), "{runner}");
 }
