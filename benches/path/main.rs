@@ -52,7 +52,9 @@ fn main() {
     // `memory` among the arguments: nothing else.
     let tables: &[Shape] =
         if env::args().any(|text| text == "memory") { &[] } else { &[Shape::Custom, Shape::Http] };
-    tables.iter().for_each(|shape| table(*shape, many));
+    for shape in tables {
+        table(*shape, many);
+    }
     memory();
 }
 
@@ -73,12 +75,12 @@ fn table(shape: Shape, many: u32) {
     let bare = per_sample(many, |n| peers::k6(shape, n, None)).k6;
     let row = |what: &str, us: f64| println!("{what:<58} {us:>8.2} {:>12.2}", us - bare);
     row("(a) bare k6", bare);
-    let json = per_sample(many, |n| peers::k6(shape, n, Some("json=/dev/null".to_owned()))).k6;
+    let json = per_sample(many, |n| peers::k6(shape, n, Some("json=/dev/null"))).k6;
     row("(b) k6 --out json=/dev/null", json);
-    let csv = per_sample(many, |n| peers::k6(shape, n, Some("csv=/dev/null".to_owned()))).k6;
+    let csv = per_sample(many, |n| peers::k6(shape, n, Some("csv=/dev/null"))).k6;
     row("(c) k6 --out csv=/dev/null", csv);
     let sink = servers::Sink::start();
-    let influx = per_sample(many, |n| peers::k6(shape, n, Some(sink.influxdb()))).k6;
+    let influx = per_sample(many, |n| peers::k6(shape, n, Some(&sink.influxdb()))).k6;
     row("(c) k6 --out influxdb, its server takes all at once", influx);
     match env::var_os("WEIR_XK6_TIMESTREAM") {
         Some(k6) => {

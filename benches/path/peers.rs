@@ -18,8 +18,8 @@ pub(crate) fn binary(name: &str) -> OsString {
 }
 
 /// One k6 with an output, or without.
-pub(crate) fn k6(shape: Shape, samples: u32, out: Option<String>) -> Cost {
-    run(&binary("WEIR_K6"), shape, samples, out.as_deref(), &[])
+pub(crate) fn k6(shape: Shape, samples: u32, out: Option<&str>) -> Cost {
+    run(&binary("WEIR_K6"), shape, samples, out, &[])
 }
 
 /// A k6 with xk6-output-timestream.

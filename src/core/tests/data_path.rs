@@ -223,6 +223,30 @@ struct World {
     trace: DefaultHasher,
 }
 
+/// Outputs of all shapes, and what they want of agents.
+fn lanes(dice: &mut Dice) -> (Vec<LaneConfig>, Wanted) {
+    let mut wanted = Wanted::default();
+    let lanes: Vec<LaneConfig> = (0..=dice.below(2_u32))
+        .map(|at| {
+            let (dimensions, is_rollup) = (dimensions(dice), dice.percent(40));
+            if is_rollup {
+                let dimensions = Some(dimensions.clone());
+                wanted.rollups.push(RollupSpec { output: at, dimensions });
+            }
+            let of_samples = dice.pick(&[Shape::Records, Shape::Lines]);
+            LaneConfig {
+                name: format!("output{at}"),
+                writes_max: 1 + dice.below(6_usize),
+                linger_ms: dice.ms(300),
+                kept: Kept::of(Some(&dimensions)),
+                shape: if is_rollup { Shape::Rollup } else { of_samples },
+            }
+        })
+        .collect();
+    wanted.only = wanted.rollups.len() == lanes.len();
+    (lanes, wanted)
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
@@ -247,25 +271,7 @@ impl World {
             rot: if kind == 3 { 1 + dice.below(40_u64) } else { 0 },
             capacity: if kind == 1 { 2_000 + dice.below(30_000_usize) } else { usize::MAX },
         };
-        let mut wanted = Wanted::default();
-        let lanes: Vec<LaneConfig> = (0..=dice.below(2_u32))
-            .map(|at| {
-                let (dimensions, is_rollup) = (dimensions(&mut dice), dice.percent(40));
-                if is_rollup {
-                    let dimensions = Some(dimensions.clone());
-                    wanted.rollups.push(RollupSpec { output: at, dimensions });
-                }
-                let of_samples = dice.pick(&[Shape::Records, Shape::Lines]);
-                LaneConfig {
-                    name: format!("output{at}"),
-                    writes_max: 1 + dice.below(6_usize),
-                    linger_ms: dice.ms(300),
-                    kept: Kept::of(Some(&dimensions)),
-                    shape: if is_rollup { Shape::Rollup } else { of_samples },
-                }
-            })
-            .collect();
-        wanted.only = wanted.rollups.len() == lanes.len();
+        let (lanes, wanted) = lanes(&mut dice);
         let of_samples = lanes.iter().filter(|lane| lane.shape != Shape::Rollup);
         let all_kept: Vec<Kept> = of_samples.map(|lane| lane.kept.clone()).collect();
         let agents = (1..=1 + dice.below(3_u32)).map(|id| {
