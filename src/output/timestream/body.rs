@@ -4,12 +4,12 @@
 //! here straight from the batch; the SDK still does all else (credentials, endpoint, signature, HTTP, errors). Shape: the
 //! API's `WriteRecordsRequest`, AWS JSON 1.0.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write, ops::Range, sync::Arc};
 
 use crate::core::pipeline::{
     batch::{Batch, Record},
     rolled::{self, Rolled},
-    row::value_text,
+    row::{Row, value_text},
 };
 
 /// The body of the call that writes `batch` to this table.
@@ -34,6 +34,7 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
     }
     body.dimensions(batch.common.iter());
     body.raw("},\"Records\":[");
+    let mut written = BTreeMap::new();
     for (at, record) in batch.records.iter().enumerate() {
         body.raw(if at == 0 { "{" } else { ",{" });
         body.values(record);
@@ -41,11 +42,7 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
             body.raw(",\"Time\":");
             body.number(record.time_ns);
         }
-        if batch.measure.is_none() {
-            body.raw(",\"MeasureName\":");
-            body.text(&record.row.measure);
-        }
-        body.dimensions(batch.own_dimensions(record));
+        body.series(batch, record, &mut written);
         body.raw("}");
     }
     body.raw("]}");
@@ -53,6 +50,9 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
 }
 
 struct Body(Vec<u8>);
+
+/// Where in the body a row's own part stands.
+type Written = BTreeMap<*const Row, Range<usize>>;
 
 impl Body {
     fn raw(&mut self, text: &str) {
@@ -70,6 +70,21 @@ impl Body {
             // Writing to memory does not fail.
             serde_json::to_writer(&mut self.0, text).unwrap_or_default();
         }
+    }
+
+    /// What a record's series has of its own; copied where another record of the same row has it already.
+    fn series(&mut self, batch: &Batch, record: &Record, written: &mut Written) {
+        let row = Arc::as_ptr(&record.row);
+        if let Some(place) = written.get(&row) {
+            return self.0.extend_from_within(place.clone());
+        }
+        let from = self.0.len();
+        if batch.measure.is_none() {
+            self.raw(",\"MeasureName\":");
+            self.text(&record.row.measure);
+        }
+        self.dimensions(batch.own_dimensions(record));
+        written.insert(row, from..self.0.len());
     }
 
     /// A number, which the API wants as a string.
