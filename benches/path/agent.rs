@@ -100,7 +100,6 @@ pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &str) ->
         agent: own_us,
         aggregator: told["cpu_us"].as_f64().unwrap_or(0.0),
         wire_bytes: bytes - bytes_before,
-        spool_bytes: 0.0,
         stored: told["stored"].as_u64().unwrap_or(0),
         agent_memory: memory[0],
         aggregator_memory: memory[1],

@@ -11,7 +11,6 @@ pub(crate) struct Cost {
     pub(crate) agent: f64,
     pub(crate) aggregator: f64,
     pub(crate) wire_bytes: f64,
-    pub(crate) spool_bytes: f64,
     /// Samples that came to the end of their way.
     pub(crate) stored: u64,
     /// The most of each.
@@ -32,7 +31,6 @@ impl Cost {
             agent: each(|cost| cost.agent),
             aggregator: each(|cost| cost.aggregator),
             wire_bytes: each(|cost| cost.wire_bytes),
-            spool_bytes: each(|cost| cost.spool_bytes),
             ..*self
         }
     }
