@@ -15,8 +15,12 @@
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
 #![expect(clippy::print_stdout, reason = "the table is what it is for")]
 
+#[path = "common/http.rs"]
+mod http;
+
 use std::{borrow::Cow, collections::BTreeSet, env};
 
+use http::REQUEST_METRICS;
 use serde::Deserialize;
 use serde_json::json;
 use weir::{
@@ -54,18 +58,6 @@ const INSTANCES: u32 = 4;
 const RATES: [u32; 3] = [100, 1_000, 10_000];
 /// Requests of an iteration.
 const ITERATION_REQUESTS: u32 = 5;
-/// What k6 measures of each request.
-const REQUEST_METRICS: [&str; 9] = [
-    "http_reqs",
-    "http_req_duration",
-    "http_req_blocked",
-    "http_req_connecting",
-    "http_req_tls_handshaking",
-    "http_req_sending",
-    "http_req_waiting",
-    "http_req_receiving",
-    "http_req_failed",
-];
 /// And of each iteration.
 const ITERATION_METRICS: [&str; 4] =
     ["data_sent", "data_received", "iteration_duration", "iterations"];

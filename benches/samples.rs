@@ -6,25 +6,33 @@
 #![expect(missing_docs, reason = "the macro's functions have none")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to say")]
 
+#[path = "common/http.rs"]
+mod http;
+
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use http::REQUEST_METRICS;
 use prost::Message;
-use weir::core::{
-    ledger::{
-        ledger::{self, Ledger},
-        threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
+use weir::{
+    core::{
+        ledger::{
+            ledger::{self, Ledger},
+            threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
+        },
+        pipeline::{
+            frame::open,
+            lane::LaneConfig,
+            pipeline::{FrameKey, Pipeline},
+            retry::Written,
+        },
+        samples::{
+            decode::{Line, decode},
+            frame::{self, Closed, FrameBuilder, Limits},
+            lines::{Known, Lines, Read},
+        },
     },
-    pipeline::{
-        lane::LaneConfig,
-        pipeline::{FrameKey, Pipeline},
-        retry::Written,
-    },
-    samples::{
-        decode::{Line, decode},
-        frame::{self, Closed, FrameBuilder, Limits},
-        lines::{Known, Lines, Read},
-    },
+    output::timestream::body,
 };
 
 // As in the binary.
@@ -33,22 +41,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Samples of each round.
 const SAMPLES: usize = 9 * 4000;
-const METRICS: [&str; 9] = [
-    "http_reqs",
-    "http_req_duration",
-    "http_req_blocked",
-    "http_req_connecting",
-    "http_req_tls_handshaking",
-    "http_req_sending",
-    "http_req_waiting",
-    "http_req_receiving",
-    "http_req_failed",
-];
 
 /// Requests to twenty addresses, one in fifty not found, a millisecond apart.
 fn lines() -> Vec<String> {
     let line = |n: usize| {
-        let (request, metric) = (n / METRICS.len(), n % METRICS.len());
+        let (request, metric) = (n / REQUEST_METRICS.len(), n % REQUEST_METRICS.len());
         let status = if request % 50 == 49 { 404 } else { 200 };
         let value = match metric {
             0 => "1".to_owned(),
@@ -56,7 +53,7 @@ fn lines() -> Vec<String> {
             _ => format!("{}.{:06}", request * 7919 % 300, n * 104_729 % 1_000_000),
         };
         let (second, fraction) = (10 + request / 1000, request % 1000 * 1_000_000 + request * 37);
-        let (name, url) = (METRICS[metric], request * 31 % 20);
+        let (name, url) = (REQUEST_METRICS[metric], request * 31 % 20);
         format!(
             r#"{{"metric":"{name}","type":"Point","data":{{"time":"2026-11-22T07:28:{second}.{fraction:09}Z","value":{value},"tags":{{"expected_response":"{}","group":"","instance_id":"1","method":"GET","name":"http://test.k6.io/page/{url}","proto":"HTTP/1.1","scenario":"default","status":"{status}","testid":"checkout-1","url":"http://test.k6.io/page/{url}"}}}}}}"#,
             status == 200,
@@ -201,8 +198,6 @@ fn batches(pipeline: &mut Pipeline, frames: &[Closed], with_requests: bool) -> u
     assert_eq!(stored, SAMPLES, "every sample is one record");
     stored
 }
-
-use weir::{core::pipeline::frame::open, output::timestream::body};
 
 criterion_group!(benches, agent, aggregator);
 criterion_main!(benches);

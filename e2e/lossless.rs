@@ -9,17 +9,19 @@
     reason = "a test says by panicking what went wrong, and its figures are for people"
 )]
 
+mod embedded;
 mod server;
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::ExitStatus,
     thread,
     time::{Duration, Instant},
 };
 
+use embedded::Embedded;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -27,8 +29,6 @@ use nix::{
 use serde_json::{Value, json};
 use server::Server;
 
-/// Longest time of a run, far more than any takes.
-const DEADLINE: Duration = Duration::from_mins(4);
 /// Iterations of the script that begin in a second, over all instances.
 const RATE: u32 = 60;
 /// Samples of `noise` in each iteration.
@@ -57,9 +57,7 @@ export default function () {{
 /// A run under way, and the server that it writes to.
 struct Run {
     server: Server,
-    weir: Child,
-    folder: tempfile::TempDir,
-    began: Instant,
+    embedded: Embedded,
 }
 
 impl Run {
@@ -69,43 +67,20 @@ impl Run {
 
     fn start_with(seconds: u32, faults: &[&str], drain_seconds: u32) -> Self {
         let server = Server::standin(&[&["--table", "loadtests.samples"], faults].concat());
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
-        fs::write(file("script.js"), script(seconds)).unwrap();
-        let test = json!({
-            "apiVersion": "weir.dev/v1alpha1",
-            "kind": "LoadTest",
-            "metadata": {"name": "lossless"},
-            "spec": {
-                "parallelism": INSTANCES,
-                // The second instance's samples go another way than those of the others.
-                "aggregator": {"replicas": 2},
-                "deadlines": {"drainSeconds": drain_seconds},
-                "script": {"file": {"path": file("script.js")}},
-                "outputs": [{"timestream": {
-                    "region": "eu-west-1",
-                    "databaseName": "loadtests",
-                    "tableName": "samples",
-                    "endpointUrl": server.endpoint(),
-                }}],
-            },
+        let spec = json!({
+            "parallelism": INSTANCES,
+            // The second instance's samples go another way than those of the others.
+            "aggregator": {"replicas": 2},
+            "deadlines": {"drainSeconds": drain_seconds},
+            "outputs": [{"timestream": {
+                "region": "eu-west-1",
+                "databaseName": "loadtests",
+                "tableName": "samples",
+                "endpointUrl": server.endpoint(),
+            }}],
         });
-        fs::write(file("test.json"), test.to_string()).unwrap();
-        fs::create_dir(file("tmp")).unwrap();
-        let binary = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("set {name}"));
-        let weir = Command::new(binary("WEIR_BIN"))
-            .arg("run")
-            .arg(file("test.json"))
-            .arg("--k6")
-            .arg(binary("WEIR_K6"))
-            .arg("--result")
-            .arg(file("result.json"))
-            .env("TMPDIR", file("tmp"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("weir starts");
-        Self { server, weir, folder, began: Instant::now() }
+        let embedded = Embedded::start(&script(seconds), spec, |_| {});
+        Self { server, embedded }
     }
 
     fn stats(&self) -> Value {
@@ -114,15 +89,12 @@ impl Run {
 
     /// Waits until the first rows are there: the load is on.
     fn await_rows(&self) {
-        while self.stats()["stored_rows"] == 0 {
-            assert!(self.began.elapsed() < DEADLINE, "no row");
-            thread::sleep(Duration::from_millis(100));
-        }
+        self.embedded.until("a row", || self.stats()["stored_rows"] != 0);
     }
 
     /// Bytes of the agents' segments on disk.
     fn spooled_bytes(&self) -> u64 {
-        let mut folders = vec![self.folder.path().join("tmp")];
+        let mut folders = vec![self.embedded.file("tmp")];
         let mut bytes = 0;
         while let Some(folder) = folders.pop() {
             // Files and folders come and go meanwhile.
@@ -139,15 +111,7 @@ impl Run {
     }
 
     fn end(mut self, name: &str) -> Ended {
-        let status = loop {
-            if let Some(status) = self.weir.try_wait().unwrap() {
-                break status;
-            }
-            assert!(self.began.elapsed() < DEADLINE, "{name}: the run does not end");
-            thread::sleep(Duration::from_millis(100));
-        };
-        let text = fs::read_to_string(self.folder.path().join("result.json")).unwrap();
-        let result: Value = serde_json::from_str(&text).unwrap();
+        let (status, result) = self.embedded.end();
         let output = result["outputs"][0].clone();
         let count = |value: &Value| value.as_u64().unwrap();
         let rejected = output["rejected"].as_object().into_iter().flatten();
@@ -165,7 +129,7 @@ impl Run {
         eprintln!(
             "{name}: {:.0} s, {}: {} emitted = {} stored + {} rejected + {} in flight; {} rows; \
              calls {}, throttled {}, failed {}, cut {}, cut after the write {}, while dead {}, records written again {}",
-            self.began.elapsed().as_secs_f64(),
+            self.embedded.elapsed().as_secs_f64(),
             ended.reason,
             ended.emitted,
             ended.stored,
@@ -181,13 +145,6 @@ impl Run {
             ended.stats["records_repeated"],
         );
         ended
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        drop(self.weir.kill());
-        drop(self.weir.wait());
     }
 }
 
@@ -291,7 +248,7 @@ fn a_k6_that_is_killed_loses_no_sample_that_it_had_emitted() {
     let run = Run::start(20, &["--throttle-percent", "30"]);
     run.await_rows();
     thread::sleep(Duration::from_secs(3));
-    let victim = *children(run.weir.id()).first().expect("a k6 runs");
+    let victim = *children(run.embedded.weir.id()).first().expect("a k6 runs");
     kill(Pid::from_raw(victim), Signal::SIGKILL).unwrap();
     let ended = run.end("a k6 killed");
     ended.verify_books();

@@ -10,16 +10,19 @@
     reason = "a test says by panicking what went wrong, and its figures are for people"
 )]
 
+#[expect(dead_code, reason = "nothing here waits for anything but the end")]
+mod embedded;
 mod server;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
+    env,
     io::Write,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
 };
 
+use embedded::Embedded;
 use serde_json::{Value, json};
 use server::Server;
 
@@ -66,9 +69,6 @@ export default function () {{
 /// Runs the script with these outputs, and answers what became of each.
 fn run(server: &Server, outputs: &[Value]) -> Vec<Value> {
     let target = Server::start("WEIR_STANDIN", &["target"]);
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| folder.path().join(name);
-    fs::write(file("script.js"), script(&target.endpoint())).unwrap();
     let output = |output: &Value| {
         let mut output = output.clone();
         for (name, value) in [
@@ -80,31 +80,11 @@ fn run(server: &Server, outputs: &[Value]) -> Vec<Value> {
         }
         output
     };
-    let load_test = json!({
-        "apiVersion": "weir.dev/v1alpha1",
-        "kind": "LoadTest",
-        "metadata": {"name": "rollup"},
-        "spec": {
-            "parallelism": INSTANCES,
-            "script": {"file": {"path": file("script.js")}},
-            "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
-        },
+    let spec = json!({
+        "parallelism": INSTANCES,
+        "outputs": outputs.iter().map(output).collect::<Vec<_>>(),
     });
-    fs::write(file("test.json"), load_test.to_string()).unwrap();
-    let binary = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("set {name}"));
-    let ended = Command::new(binary("WEIR_BIN"))
-        .arg("run")
-        .arg(file("test.json"))
-        .arg("--k6")
-        .arg(binary("WEIR_K6"))
-        .arg("--result")
-        .arg(file("result.json"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .expect("weir starts");
-    let text = fs::read_to_string(file("result.json")).unwrap();
-    let result: Value = serde_json::from_str(&text).unwrap();
+    let (ended, result) = Embedded::start(&script(&target.endpoint()), spec, |_| {}).end();
     assert!(ended.success(), "{}", result["outcome"]);
     let accounts = result["outputs"].as_array().unwrap().clone();
     for account in &accounts {

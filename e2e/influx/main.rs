@@ -14,23 +14,24 @@
     reason = "a test says by panicking what went wrong, and its figures are for people"
 )]
 
+#[path = "../embedded.rs"]
+mod embedded;
 mod proxy;
 mod victoria;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    env, fs,
-    process::{Child, Command, ExitStatus, Stdio},
+    fs,
+    process::ExitStatus,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use embedded::Embedded;
 use proxy::{Faults, POISON, Proxy, TOKEN};
 use serde_json::{Value, json};
 use victoria::{Labels, Victoria};
 
-/// Longest time of a run, far more than any takes.
-const DEADLINE: Duration = Duration::from_mins(3);
 /// Iterations of the script that begin in a second, over all instances.
 const RATE: u32 = 60;
 /// Samples of `noise` in each iteration.
@@ -77,9 +78,9 @@ export default function () {{
 struct Run {
     server: Victoria,
     proxy: Proxy,
-    weir: Child,
+    embedded: Embedded,
+    /// What it prints, and the proxy's certificate.
     folder: tempfile::TempDir,
-    began: Instant,
     seconds: u32,
 }
 
@@ -127,60 +128,34 @@ impl Run {
         let certificate = file("certificate.pem");
         let is_tls = output["api"] == "V3";
         let proxy = Proxy::start(server.port(), faults, is_tls.then_some(&*certificate));
-        fs::write(file("script.js"), script(seconds)).unwrap();
         let mut output = output;
         output["url"] = json!(proxy.url());
         output["tokenSecret"] = json!({"name": "influxdb", "key": "token"});
         output["lingerMilliseconds"] = json!(200);
-        let test = json!({
-            "apiVersion": "weir.dev/v1alpha1",
-            "kind": "LoadTest",
-            "metadata": {"name": "influx"},
-            "spec": {
-                "parallelism": INSTANCES,
-                "deadlines": {"readySeconds": 60, "drainSeconds": drain_seconds},
-                "script": {"file": {"path": file("script.js")}},
-                "outputs": [{"influxdb": output}],
-            },
+        let spec = json!({
+            "parallelism": INSTANCES,
+            "deadlines": {"readySeconds": 60, "drainSeconds": drain_seconds},
+            "outputs": [{"influxdb": output}],
         });
-        fs::write(file("test.json"), test.to_string()).unwrap();
-        let binary = |name: &str| env::var_os(name).unwrap_or_else(|| panic!("set {name}"));
-        let weir = Command::new(binary("WEIR_BIN"))
-            .arg("run")
-            .arg(file("test.json"))
-            .arg("--k6")
-            .arg(binary("WEIR_K6"))
-            .arg("--result")
-            .arg(file("result.json"))
-            .envs(env.iter().copied())
-            .env("SSL_CERT_FILE", certificate)
-            .stdin(Stdio::null())
-            .stdout(fs::File::create(file("stdout")).unwrap())
-            .stderr(fs::File::create(file("stderr")).unwrap())
-            .spawn()
-            .expect("weir starts");
-        Self { server, proxy, weir, folder, began: Instant::now(), seconds }
+        let embedded = Embedded::start(&script(seconds), spec, |weir| {
+            weir.envs(env.iter().copied())
+                .env("SSL_CERT_FILE", certificate)
+                .stdout(fs::File::create(file("stdout")).unwrap())
+                .stderr(fs::File::create(file("stderr")).unwrap());
+        });
+        Self { server, proxy, embedded, folder, seconds }
     }
 
     /// Waits until the first lines are there: the load is on.
     fn await_lines(&self) {
-        while self.proxy.seen().points.is_empty() {
-            assert!(self.began.elapsed() < DEADLINE, "no line");
-            thread::sleep(Duration::from_millis(100));
-        }
+        self.embedded.until("a line", || !self.proxy.seen().points.is_empty());
     }
 
     fn end(&mut self) -> Ended {
-        let status = loop {
-            if let Some(status) = self.weir.try_wait().unwrap() {
-                break status;
-            }
-            assert!(self.began.elapsed() < DEADLINE, "the run does not end");
-            thread::sleep(Duration::from_millis(100));
-        };
+        let (status, result) = self.embedded.end();
         let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap();
-        let result = serde_json::from_str(&read("result.json")).unwrap();
-        Ended { status, text: read("stdout") + &read("stderr") + &read("result.json"), result }
+        let text = format!("{}{}{result}", read("stdout"), read("stderr"));
+        Ended { status, text, result }
     }
 
     /// Ends the run and holds the account against what the server and the proxy have.
@@ -196,7 +171,7 @@ impl Run {
             "{name}: {:.0} s, {}: {} emitted = {} stored + {:?} rejected + {} in flight; {} points went through, {} \
              of them again; the server holds {} samples, {} distinct; calls {}, of at most {} lines, throttled {}, failed \
              {}, cut after the write {}, while dead {}, with a refused line {}",
-            self.began.elapsed().as_secs_f64(),
+            self.embedded.elapsed().as_secs_f64(),
             ended.reason(),
             ended.count("emitted"),
             ended.count("stored"),
@@ -258,13 +233,6 @@ impl Run {
         let instances: BTreeSet<&str> =
             of("seen_value").map(|((labels, _), _)| labels["instance_id"].as_str()).collect();
         assert_eq!(instances.len(), INSTANCES as usize);
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        drop(self.weir.kill());
-        drop(self.weir.wait());
     }
 }
 

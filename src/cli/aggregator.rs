@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::serving::{LEFT, SESSIONS_MAX, Serving, broken};
+use super::serving::{self, LEFT, SESSIONS_MAX, Serving, broken};
 use crate::{
     aggregator::{
         engine, kubernetes,
@@ -14,7 +14,7 @@ use crate::{
         settings::{OnShutdown, Settings},
     },
     core::plan::{PLAN_ENV, RunPlan},
-    io::{crypto, shutdown, telemetry},
+    io::shutdown,
     output::output,
     wire::result::RunResult,
 };
@@ -39,13 +39,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        telemetry::init();
-        crypto::install();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("start the runtime")?;
-        runtime.block_on(self.serve())
+        serving::run(self.serve())
     }
 
     async fn serve(self) -> anyhow::Result<u8> {

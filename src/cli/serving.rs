@@ -11,10 +11,11 @@ use crate::{
     aggregator::meters::Meters,
     core::plan::{HTTP_PORT, SESSION_PORT},
     io::{
-        clock,
+        clock, crypto,
         grpc::serve::{Credentials, ServeError, serve},
         http,
         link::AggregatorEnd,
+        telemetry,
     },
 };
 
@@ -86,6 +87,17 @@ impl Serving {
             token: self.token()?,
         })
     }
+}
+
+/// Runs a replica to its end: its exit code.
+pub(super) fn run(replica: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+    telemetry::init();
+    crypto::install();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(replica)
 }
 
 /// What a server that has ended leaves to say.

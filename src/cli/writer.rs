@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, anyhow, bail};
 use tokio_util::sync::CancellationToken;
 
-use super::serving::{LEFT, Serving, broken, read};
+use super::serving::{self, LEFT, Serving, broken, read};
 use crate::{
     aggregator::{
         meters::Meters,
@@ -16,9 +16,9 @@ use crate::{
     },
     core::plan::{PLAN_ENV, RunPlan},
     io::{
-        crypto, dns,
+        dns,
         link::{Dialer, GrpcDialer},
-        shutdown, telemetry,
+        shutdown,
     },
     output::output,
 };
@@ -47,13 +47,7 @@ pub(super) struct Args {
 
 impl Args {
     pub(super) fn run(self) -> anyhow::Result<u8> {
-        telemetry::init();
-        crypto::install();
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .context("start the runtime")?;
-        runtime.block_on(self.serve())
+        serving::run(self.serve())
     }
 
     async fn serve(self) -> anyhow::Result<u8> {
