@@ -16,7 +16,7 @@ use crate::{
     aggregator::{Goal, ROLE, TOKEN, the_run},
     cost::{Cost, Memory, cpu_us, loopback_bytes, of_process},
     peers::binary,
-    scripts::Shape,
+    scripts::Load,
 };
 
 /// How long a run may take.
@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A run of one instance.
-pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &Goal) -> Cost {
-    let (folder, script) = shape.script(samples, pace);
+pub(crate) fn weir(load: Load, goal: &Goal) -> Cost {
+    let (folder, script) = load.script();
     let file = |name: &str| folder.path().join(name);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     fs::write(file("ca.pem"), made.cert.pem()).expect("the certificate");

@@ -9,13 +9,13 @@ use weir::core::samples::{
     spool::record,
 };
 
-use crate::{peers, scripts::Shape};
+use crate::{peers, scripts::Load};
 
-/// Bytes of a sample, those of its frame's record among them, in so many samples that a real k6 wrote.
-pub(crate) fn bytes(shape: Shape, samples: u32) -> f64 {
+/// Bytes of a sample, those of its frame's record among them, of samples that a real k6 wrote.
+pub(crate) fn bytes(load: Load) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("samples");
-    peers::k6(shape, samples, Some(&format!("json={}", file.display())));
+    peers::k6(load, Some(&format!("json={}", file.display())));
     let text = fs::read(&file).expect("k6's samples");
     let mut builder = FrameBuilder::new(1, Limits::default());
     let mut lines: Lines<weir::core::samples::frame::Memo> = Lines::default();

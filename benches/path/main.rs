@@ -26,7 +26,7 @@ use std::env;
 
 use aggregator::Goal;
 use cost::Cost;
-use scripts::Shape;
+use scripts::{Load, Shape};
 use serde_json::Value;
 use server::Server;
 
@@ -36,6 +36,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Samples of the run that is taken off.
 const FEW: u32 = 20_000;
+/// Samples in a second of the runs that leave processors free: where all are busy, whatever runs beside k6 makes k6
+/// itself dearer, in caches and in what waits in its memory.
+const PACE: u32 = 50_000;
+/// Samples of such a run.
+const PACED_MAX: u32 = 500_000;
 /// Samples in a second of the runs that show memory.
 const PACES: [u32; 2] = [10_000, 100_000];
 
@@ -46,7 +51,7 @@ fn main() {
     }
     let given = env::args().skip(1).find_map(|text| text.parse::<u32>().ok());
     let told = || env::var("SAMPLES").ok()?.parse().ok();
-    let many = given.or_else(told).unwrap_or(1_000_000).max(FEW * 2);
+    let many = given.or_else(told).unwrap_or(1_000_000).max(PACE * 2);
     println!(
         "{many} samples a run, {}",
         if cfg!(debug_assertions) { "debug build" } else { "optimised build" }
@@ -55,7 +60,8 @@ fn main() {
     let tables: &[Shape] =
         if env::args().any(|text| text == "memory") { &[] } else { &[Shape::Custom, Shape::Http] };
     for shape in tables {
-        table(*shape, many);
+        table(*shape, many, None);
+        table(*shape, many.min(PACED_MAX), Some(PACE));
     }
     memory();
 }
@@ -65,46 +71,54 @@ fn standin() -> Server {
 }
 
 /// Measures something with few samples and with many, and tells what one more costs.
-fn per_sample(many: u32, measure: impl Fn(u32) -> Cost) -> Cost {
-    let (few, all) = (measure(FEW), measure(many));
-    all.less(&few, f64::from(many - FEW))
+fn per_sample(few: u32, many: u32, measure: impl Fn(u32) -> Cost) -> Cost {
+    let (less, all) = (measure(few), measure(many));
+    all.less(&less, f64::from(many - few))
 }
 
-fn table(shape: Shape, many: u32) {
+fn table(shape: Shape, many: u32, pace: Option<u32>) {
     println!();
-    println!("{}", shape.title());
+    match pace {
+        None => println!("{}, as fast as they come", shape.title()),
+        Some(pace) => println!("{}, {pace} samples a second", shape.title()),
+    }
+    // k6 wants a paced load to take a second.
+    let few = pace.unwrap_or(FEW);
+    let per_sample = |measure: &dyn Fn(Load) -> Cost| {
+        per_sample(few, many, |samples| measure(Load { shape, samples, pace }))
+    };
     println!("{:<58} {:>8} {:>12}", "microseconds of processor time a sample", "µs", "above bare");
-    let bare = per_sample(many, |n| peers::k6(shape, n, None)).k6;
+    let bare = per_sample(&|load| peers::k6(load, None)).k6;
     let row = |what: &str, us: f64| println!("{what:<58} {us:>8.2} {:>12.2}", us - bare);
     row("(a) bare k6", bare);
-    let json = per_sample(many, |n| peers::k6(shape, n, Some("json=/dev/null"))).k6;
+    let json = per_sample(&|load| peers::k6(load, Some("json=/dev/null"))).k6;
     row("(b) k6 --out json=/dev/null", json);
-    let piped = per_sample(many, |n| peers::piped(shape, n)).k6;
-    row("    k6 --out json=PIPE, its reader throws all away", piped);
-    let csv = per_sample(many, |n| peers::k6(shape, n, Some("csv=/dev/null"))).k6;
+    let piped = per_sample(&peers::piped).k6;
+    row("    k6 --out json=PIPE --tag …, its reader throws all away", piped);
+    let csv = per_sample(&|load| peers::k6(load, Some("csv=/dev/null"))).k6;
     row("(c) k6 --out csv=/dev/null", csv);
     let sink = servers::Sink::start();
-    let influx = per_sample(many, |n| peers::k6(shape, n, Some(&sink.influxdb()))).k6;
+    let influx = per_sample(&|load| peers::k6(load, Some(&sink.influxdb()))).k6;
     row("(c) k6 --out influxdb, its server takes all at once", influx);
     match env::var_os("WEIR_XK6_TIMESTREAM") {
         Some(k6) => {
-            let cost = per_sample(many, |n| {
+            let cost = per_sample(&|load| {
                 let standin = standin();
-                peers::xk6(&k6, shape, n, &standin.endpoint())
+                peers::xk6(&k6, load, &standin.endpoint())
             });
             row("    xk6-output-timestream into the stand-in", cost.k6);
         }
         None => println!("    xk6-output-timestream: not measured, WEIR_XK6_TIMESTREAM is not set"),
     }
-    let verdict = per_sample(many, |n| agent::weir(shape, n, None, &Goal::Verdict));
-    let batches = per_sample(many, |n| agent::weir(shape, n, None, &Goal::Batches));
-    let rollup = per_sample(many, |n| {
+    let verdict = per_sample(&|load| agent::weir(load, &Goal::Verdict));
+    let batches = per_sample(&|load| agent::weir(load, &Goal::Batches));
+    let rollup = per_sample(&|load| {
         let standin = standin();
-        agent::weir(shape, n, None, &Goal::Rollup(standin.endpoint()))
+        agent::weir(load, &Goal::Rollup(standin.endpoint()))
     });
-    let whole = per_sample(many, |n| {
+    let whole = per_sample(&|load| {
         let standin = standin();
-        let cost = agent::weir(shape, n, None, &Goal::Samples(standin.endpoint()));
+        let cost = agent::weir(load, &Goal::Samples(standin.endpoint()));
         let stats: Value = serde_json::from_str(&standin.ask("GET", "/stats", "")).unwrap();
         assert_eq!(stats["stored_rows"], cost.stored, "every sample is a row");
         cost
@@ -123,7 +137,11 @@ fn table(shape: Shape, many: u32) {
         whole.aggregator - batches.aggregator
     );
     println!("    on top of (b) {:>54.2}   (at most 2)", whole.total() - json);
-    println!("    agent, aggregator and output alone {:>33.2}", whole.total() - whole.k6);
+    println!(
+        "      of it agent, aggregator, output {:>34.2}; tags and pipe cost k6 {:.2} by themselves",
+        whole.total() - whole.k6,
+        piped - json
+    );
     // What is less than this cannot be told from nothing.
     let rate = |us: f64| {
         if us < 0.01 { "over 100".to_owned() } else { format!("{:.2}", 1.0 / us) }
@@ -141,7 +159,7 @@ fn table(shape: Shape, many: u32) {
         "bytes a sample on the wire, with TLS, TCP and ledgers: {:.1} (at most 12); rows of a second {:.1}, with the calls; on disk {:.1}",
         batches.wire_bytes,
         rollup.wire_bytes,
-        disk::bytes(shape, FEW * 5)
+        disk::bytes(Load { shape, samples: FEW * 5, pace: None })
     );
 }
 
@@ -153,8 +171,10 @@ fn memory() {
     );
     for pace in PACES {
         let standin = standin();
-        let cost =
-            agent::weir(Shape::Http, pace * 10, Some(pace), &Goal::Samples(standin.endpoint()));
+        let cost = agent::weir(
+            Load { shape: Shape::Http, samples: pace * 10, pace: Some(pace) },
+            &Goal::Samples(standin.endpoint()),
+        );
         let text = |memory: cost::Memory| format!("{} ({})", memory.own / 1024, memory.peak / 1024);
         println!(
             "{:<44} {:>18} {:>18}",

@@ -18,7 +18,7 @@ use nix::{
 
 use crate::{
     cost::{Cost, cpu_us},
-    scripts::Shape,
+    scripts::Load,
 };
 
 /// As the agent has them.
@@ -31,12 +31,17 @@ pub(crate) fn binary(name: &str) -> OsString {
 }
 
 /// One k6 with an output, or without.
-pub(crate) fn k6(shape: Shape, samples: u32, out: Option<&str>) -> Cost {
-    run(&binary("WEIR_K6"), shape, samples, out, &[])
+pub(crate) fn k6(load: Load, out: Option<&str>) -> Cost {
+    run(&binary("WEIR_K6"), load, &arguments(out), &[])
 }
 
-/// The same into a named pipe whose reader throws all away, at the agent's beat.
-pub(crate) fn piped(shape: Shape, samples: u32) -> Cost {
+fn arguments(out: Option<&str>) -> Vec<&str> {
+    out.into_iter().flat_map(|out| ["--out", out]).collect()
+}
+
+/// What an agent has k6 do: two tags on every sample, and all into a named pipe, whose reader throws all away, at the
+/// agent's beat.
+pub(crate) fn piped(load: Load) -> Cost {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = folder.path().join("samples");
     mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
@@ -49,31 +54,31 @@ pub(crate) fn piped(shape: Shape, samples: u32) -> Cost {
             thread::sleep(GATHER);
         }
     });
-    let cost = k6(shape, samples, Some(&format!("json={}", pipe.display())));
+    let out = format!("json={}", pipe.display());
+    let arguments = ["--tag", "instance_id=1", "--tag", "testid=path", "--out", &out];
+    let cost = run(&binary("WEIR_K6"), load, &arguments, &[]);
     reader.join().expect("the reader");
     cost
 }
 
 /// A k6 with xk6-output-timestream.
-pub(crate) fn xk6(k6: &OsStr, shape: Shape, samples: u32, endpoint: &str) -> Cost {
+pub(crate) fn xk6(k6: &OsStr, load: Load, endpoint: &str) -> Cost {
     let env = [
         ("K6_TIMESTREAM_REGION", "eu-west-1"),
         ("K6_TIMESTREAM_DATABASE_NAME", "loadtests"),
         ("K6_TIMESTREAM_TABLE_NAME", "samples"),
         ("AWS_ENDPOINT_URL", endpoint),
     ];
-    run(k6, shape, samples, Some("timestream"), &env)
+    run(k6, load, &arguments(Some("timestream")), &env)
 }
 
-fn run(k6: &OsStr, shape: Shape, samples: u32, out: Option<&str>, env: &[(&str, &str)]) -> Cost {
-    let (_folder, script) = shape.script(samples, None);
+fn run(k6: &OsStr, load: Load, arguments: &[&str], env: &[(&str, &str)]) -> Cost {
+    let (_folder, script) = load.script();
     let before = cpu_us(UsageWho::RUSAGE_CHILDREN);
     let mut command = Command::new(k6);
     command.args(["run", "--quiet", "--address", ""]);
-    if let Some(out) = out {
-        command.args(["--out", out]);
-    }
     let status = command
+        .args(arguments)
         .arg(script)
         .envs(env.iter().copied())
         .env("K6_NO_USAGE_REPORT", "true")
@@ -82,6 +87,6 @@ fn run(k6: &OsStr, shape: Shape, samples: u32, out: Option<&str>, env: &[(&str, 
         .stderr(Stdio::null())
         .status()
         .expect("k6 starts");
-    assert!(status.success(), "k6 with {out:?}: {status}");
+    assert!(status.success(), "k6 with {arguments:?}: {status}");
     Cost { k6: cpu_us(UsageWho::RUSAGE_CHILDREN) - before, ..Cost::default() }
 }

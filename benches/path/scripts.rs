@@ -21,9 +21,21 @@ impl Shape {
             Self::Http => "The same with the tags of HTTP requests to twenty addresses",
         }
     }
+}
 
-    /// A script of so many samples, in a folder that is gone with what is returned.
-    pub(crate) fn script(self, samples: u32, pace: Option<u32>) -> (tempfile::TempDir, PathBuf) {
+/// So many samples.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    pub(crate) shape: Shape,
+    pub(crate) samples: u32,
+    /// Samples a second; none: as fast as they come.
+    pub(crate) pace: Option<u32>,
+}
+
+impl Load {
+    /// Its script, in a folder that is gone with what is returned.
+    pub(crate) fn script(self) -> (tempfile::TempDir, PathBuf) {
+        let Self { shape, samples, pace } = self;
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("script.js");
         let iterations = samples / EACH;
@@ -32,14 +44,14 @@ impl Shape {
                 "executor: 'shared-iterations', vus: 1, iterations: {iterations}, maxDuration: '10m'"
             ),
             Some(pace) => format!(
-                "executor: 'constant-arrival-rate', rate: {}, timeUnit: '1s', duration: '{}s', preAllocatedVUs: 10",
+                "executor: 'constant-arrival-rate', rate: {}, timeUnit: '1s', duration: '{}ms', preAllocatedVUs: 10",
                 pace / EACH,
-                samples / pace,
+                u64::from(samples) * 1000 / u64::from(pace),
             ),
         };
-        let tags = match self {
-            Self::Custom => "undefined",
-            Self::Http => {
+        let tags = match shape {
+            Shape::Custom => "undefined",
+            Shape::Http => {
                 "{ expected_response: 'true', method: 'GET', name: `http://test.k6.io/page/${n}`, proto: 'HTTP/1.1', status: '200', url: `http://test.k6.io/page/${n}` }"
             }
         };

@@ -103,6 +103,8 @@ pub struct Machine {
     /// k6 died before the start: another agent may take this one's place.
     pub(super) replaceable: Option<String>,
     pub(super) polling: bool,
+    /// When k6 took the order to go.
+    pub(super) running_since_ms: i64,
     pub(super) poll_due_ms: i64,
     pub(super) overdue_ms: i64,
     pub(super) unheard_since_ms: Option<i64>,
@@ -150,6 +152,7 @@ impl Machine {
             starts: 0,
             replaceable: None,
             polling: false,
+            running_since_ms: 0,
             poll_due_ms: i64::MAX,
             overdue_ms: i64::MAX,
             unheard_since_ms: Some(now.ms),

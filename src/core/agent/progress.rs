@@ -19,8 +19,12 @@ use crate::{
     },
 };
 
-/// Time between two looks at k6's status while it initialises, and while it runs.
+/// Time between two looks at k6's status while it initialises, and when its load begins.
 const POLL_MS: i64 = 20;
+/// The same later in the load: a look costs k6 as much as some dozens of samples.
+const POLL_RUNNING_MS: i64 = 100;
+/// The part of the load's time so far by which its end may be seen late.
+const POLL_PART: i64 = 50;
 /// The same while k6 waits paused: nothing but its own death can change there.
 const POLL_PAUSED_MS: i64 = 500;
 /// Time past the longest time a test may take, after which k6 is stopped.
@@ -112,8 +116,7 @@ impl Machine {
 
     pub(super) fn on_status(&mut self, status: Option<Status>, now: Now) {
         self.polling = false;
-        self.poll_due_ms =
-            now.ms + if self.load == Load::Paused { POLL_PAUSED_MS } else { POLL_MS };
+        self.poll_due_ms = now.ms + self.poll_ms(now);
         let Some(status) = status else { return };
         if self.process != Process::Alive || self.load == Load::Over {
             return;
@@ -127,7 +130,7 @@ impl Machine {
                     self.load = Load::Paused;
                 }
             }
-            Stage::Running => self.load = self.load.max(Load::Running),
+            Stage::Running => self.runs(now),
             Stage::Ended => self.load_over(now),
             Stage::Interrupted => {
                 if !self.stopped {
@@ -144,12 +147,31 @@ impl Machine {
         }
     }
 
+    /// The load runs, if it is not over.
+    fn runs(&mut self, now: Now) {
+        if self.load < Load::Running {
+            self.load = Load::Running;
+            self.running_since_ms = now.ms;
+        }
+    }
+
+    fn poll_ms(&self, now: Now) -> i64 {
+        match self.load {
+            Load::Paused => POLL_PAUSED_MS,
+            Load::Running => {
+                let so_far_ms = now.ms.saturating_sub(self.running_since_ms);
+                (so_far_ms / POLL_PART).clamp(POLL_MS, POLL_RUNNING_MS)
+            }
+            Load::Initialising | Load::Starting | Load::Over => POLL_MS,
+        }
+    }
+
     pub(super) fn on_resumed(&mut self, result: Result<(), String>, now: Now) {
         match result {
             // The end of a short load may be seen before the answer to its start.
             Ok(()) if self.load == Load::Over => {}
             Ok(()) => {
-                self.load = self.load.max(Load::Running);
+                self.runs(now);
                 self.poll_due_ms = now.ms + POLL_MS;
                 let total_ms = self.requirements.as_ref().map_or(0, |r| r.total_duration_ms);
                 let total_ms = i64::try_from(total_ms).unwrap_or(i64::MAX);

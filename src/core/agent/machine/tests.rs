@@ -195,6 +195,18 @@ fn a_life_goes_from_the_script_to_the_goodbye() {
 }
 
 #[test]
+fn k6_is_asked_less_often_the_longer_its_load_runs() {
+    let mut life = Life::running();
+    for (so_far_ms, wait_ms) in [(0, 20), (2_000, 40), (60_000, 100)] {
+        life.now.ms = so_far_ms;
+        life.says(status(Stage::Running));
+        assert_eq!(life.machine.wake_ms(), so_far_ms + wait_ms);
+        let asked = life.machine.handle(Input::Tick, Now { ms: so_far_ms + wait_ms, ..life.now });
+        assert!(asked.contains(&Action::Poll), "after {so_far_ms} ms: {asked:?}");
+    }
+}
+
+#[test]
 fn a_start_that_comes_early_is_kept() {
     let mut life = Life::new();
     life.says(start());
