@@ -304,7 +304,10 @@ fn an_instance_whose_network_was_cut_for_half_a_minute_is_as_if_it_had_been_ther
     field.report(3, report(AgentPhase::Finished, 40, 40));
     assert_eq!(field.outcome().0, Reason::ThresholdsMet);
     let result = field.rally.result();
-    assert_eq!((result.lost.len(), result.outputs[0].emitted, result.outputs[0].stored), (0, 80, 80));
+    assert_eq!(
+        (result.lost.len(), result.outputs[0].emitted, result.outputs[0].stored),
+        (0, 80, 80)
+    );
 }
 
 #[test]
