@@ -1,7 +1,7 @@
 //! Rows stored equal samples emitted, whatever dies meanwhile: on a cluster, since only there are a network that can be
 //! cut, a disk of a pod, a memory limit, and a process of the aggregator in a container of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -143,6 +143,7 @@ async fn an_aggregator_killed_ten_times_under_an_output_that_fails_costs_no_samp
         world.condition("kills-1", ConditionType::Started, "True", 60).await;
         let pod = world.pods("kills-1", "aggregator").await[0].name_any();
         world.lend_hand(&pod, "aggregator", &[]).await;
+        let began = Instant::now();
         let mut killed = String::new();
         for _ in 0..10 {
             let former = killed.clone();
@@ -160,6 +161,7 @@ async fn an_aggregator_killed_ten_times_under_an_output_that_fails_costs_no_samp
             tokio::time::sleep(Duration::from_secs(2)).await;
             world.in_pod(&pod, &format!("kill -9 {killed}")).await.unwrap();
         }
+        println!("kills-1: killed ten times within {} s", began.elapsed().as_secs());
         let run = world.complete("kills-1", 150).await;
         assert_lossless(&world, &run, &load).await;
     })
