@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::{Value, json};
 use weir::api::v1alpha1::{ConditionType, LoadTestRun, OutputStatus};
 
-use crate::harness::{World, assert_passed, eventually, in_world, records_stored};
+use crate::harness::{STANDIN, World, assert_passed, eventually, in_world, records_stored};
 
 /// Iterations of a VU in a second.
 const PACE: u32 = 10;
@@ -58,6 +58,16 @@ async fn assert_lossless(world: &World, run: &LoadTestRun, load: &Load) {
     assert_eq!((output.emitted, stored), (rows[""], rows[""]), "{output:?}");
     assert_eq!(rows["ticks"], load.ticks());
     assert_eq!(run.status.as_ref().unwrap().runners.lost, 0);
+}
+
+/// Asserts that the stand-in did what it was told to, by its own counters.
+async fn assert_suffered(world: &World, what: &[&str]) {
+    let text = world.get(STANDIN, "/stats").await.unwrap();
+    let stats: Value = serde_json::from_str(&text).unwrap();
+    for name in what {
+        println!("{name}: {}", stats[name]);
+        assert!(stats[name].as_u64().unwrap() > 0, "{name} in {stats}");
+    }
 }
 
 /// The pod of an instance of a run.
@@ -128,6 +138,7 @@ async fn an_output_dead_for_a_minute_costs_no_sample_since_they_wait_on_the_disk
         }
         let run = world.complete("dead-1", 150).await;
         assert_lossless(&world, &run, &load).await;
+        assert_suffered(&world, &["refused_down"]).await;
     })
     .await;
 }
@@ -164,6 +175,7 @@ async fn an_aggregator_killed_ten_times_under_an_output_that_fails_costs_no_samp
         println!("kills-1: killed ten times within {} s", began.elapsed().as_secs());
         let run = world.complete("kills-1", 150).await;
         assert_lossless(&world, &run, &load).await;
+        assert_suffered(&world, &["throttled", "failed", "cut_after_apply", "records_repeated"]).await;
     })
     .await;
 }

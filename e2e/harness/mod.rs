@@ -8,7 +8,9 @@ mod world;
 
 pub(crate) use standin::{Row, dimension};
 pub(crate) use wait::eventually;
-pub(crate) use world::{World, assert_failed, assert_passed, condition, in_world, records_stored};
+pub(crate) use world::{
+    STANDIN, World, assert_failed, assert_passed, condition, in_world, records_stored,
+};
 
 /// Image of k6 in the test cluster.
 pub(crate) const K6_IMAGE: &str = "docker.io/grafana/k6:2.2.0";
