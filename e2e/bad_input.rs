@@ -150,6 +150,20 @@ async fn a_pod_that_cannot_be_scheduled_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_aggregator_that_can_never_start_is_named() {
+    in_world("never", |world| async move {
+        world.timestream(&[]).await;
+        let mut spec = world.spec(1, json!({"inline": SHORT}), short_ready());
+        let container =
+            json!({"name": "aggregator", "env": [{"name": "WEIR_PLAN", "value": "no plan"}]});
+        spec["aggregator"]["template"] = json!({"spec": {"containers": [container]}});
+        let words = ["the aggregator (pod bad-1-aggregator-", "keeps ending", "exit code 2"];
+        ends(&world, spec, Reason::DeadlineExceeded, &words).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_missing_table_is_named() {
     in_world("table", |world| async move {
         world.timestream(&[]).await;

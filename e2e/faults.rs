@@ -13,7 +13,9 @@ use kube::{
 use serde_json::json;
 use weir::api::v1alpha1::{ConditionType, LoadTest, LoadTestRun, Reason};
 
-use crate::harness::{Row, World, assert_failed, assert_passed, dimension, eventually, in_world};
+use crate::harness::{
+    Row, World, assert_failed, assert_passed, dimension, eventually, in_world, records_stored,
+};
 
 /// About `seconds` of steady iterations on 4 VUs.
 fn steady(seconds: u32) -> String {
@@ -71,16 +73,16 @@ async fn replicas_share_the_runners_and_a_writer_killed_mid_run_costs_no_sample(
             let writers = world.pods("share-1", "writer").await;
             let is_new = |pod: &&Pod| killed.iter().all(|old| old.uid() != pod.uid());
             let Some(new) = writers.iter().find(is_new) else { return Err("none".to_owned()) };
-            let metrics = metrics(&world, &new.name_any()).await?;
-            match stored(&metrics) {
+            let metrics = world.metrics(&new.name_any()).await?;
+            match records_stored(&metrics) {
                 0 => Err(format!("{}: {metrics}", new.name_any())),
                 _ => Ok(()),
             }
         })
         .await;
         let aggregator = world.pods("share-1", "aggregator").await;
-        let own = metrics(&world, &aggregator[0].name_any()).await.unwrap();
-        assert!(stored(&own) > 0, "the aggregator writes its share: {own}");
+        let own = world.metrics(&aggregator[0].name_any()).await.unwrap();
+        assert!(records_stored(&own) > 0, "the aggregator writes its share: {own}");
         let counted = assert_passed(&world.complete("share-1", 120).await);
         let rows = world.rows().await;
         assert_eq!((rows.len() as u64, ticks(&rows)), (counted, 800), "4 VUs, 200 iterations each");
@@ -89,19 +91,6 @@ async fn replicas_share_the_runners_and_a_writer_killed_mid_run_costs_no_sample(
         world.nothing_left_running("share-1", 60).await;
     })
     .await;
-}
-
-/// What a replica of the aggregator tells Prometheus.
-async fn metrics(world: &World, pod: &str) -> Result<String, String> {
-    let uri = format!("/api/v1/namespaces/{}/pods/{pod}:9090/proxy/metrics", world.namespace);
-    let request = http::Request::get(uri).body(Vec::new()).unwrap();
-    world.client.request_text(request).await.map_err(|error| format!("{error:?}"))
-}
-
-/// Records that it has stored.
-fn stored(metrics: &str) -> u64 {
-    let lines = metrics.lines().filter(|line| line.starts_with("weir_records_stored_total{"));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Value, json};
-use tokio::process::Command;
 use weir::api::v1alpha1::{ConditionType, LoadTestRun, Reason, ThresholdStatus};
 
 use crate::harness::{Row, World, assert_failed, assert_passed, dimension, in_world};
@@ -39,21 +38,6 @@ export function teardown(data) {
 }
 ";
 
-/// The run as `kubectl wait` and `kubectl get` see it.
-async fn kubectl(world: &World, args: &[&str]) -> Result<String, String> {
-    let kubectl = std::env::var("WEIR_KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
-    let output = Command::new(kubectl)
-        .args(["--namespace", &world.namespace])
-        .args(args)
-        .output()
-        .await
-        .map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
 async fn counts(world: &World) -> BTreeMap<String, u64> {
     serde_json::from_str(&world.get("target", "/counts").await.unwrap()).unwrap()
 }
@@ -87,14 +71,14 @@ async fn thresholds_are_judged_over_all_instances_and_each_value_is_in_the_statu
         }));
         world.apply("known", world.spec(4, json!({"inline": KNOWN}), more)).await.unwrap();
         let wait = ["wait", "loadtestrun/known-1", "--for=condition=Complete", "--timeout=90s"];
-        let mut waited = kubectl(&world, &wait).await;
+        let mut waited = world.kubectl(&wait).await;
         for _ in 0..20 {
             // `kubectl wait` gives up at once on an object that is not there yet.
             if waited.is_ok() {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-            waited = kubectl(&world, &wait).await;
+            waited = world.kubectl(&wait).await;
         }
         waited.unwrap();
         let run = world.complete("known-1", 10).await;

@@ -1,13 +1,16 @@
 //! What every end-to-end test stands on: a namespace of its own, the stand-in, waiting with a deadline, and a dump of
 //! everything when a test fails. May not hold: an expectation about Weir.
 
+mod hand;
 mod standin;
 mod wait;
 mod world;
 
 pub(crate) use standin::{Row, dimension};
 pub(crate) use wait::eventually;
-pub(crate) use world::{World, assert_failed, assert_passed, condition, in_world};
+pub(crate) use world::{
+    STANDIN, World, assert_failed, assert_passed, condition, in_world, records_stored,
+};
 
 /// Image of k6 in the test cluster.
 pub(crate) const K6_IMAGE: &str = "docker.io/grafana/k6:2.2.0";

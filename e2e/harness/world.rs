@@ -1,6 +1,6 @@
 //! One test's world: a namespace under the `restricted` Pod Security Standard, with a stand-in of its own.
 
-use std::{fmt::Write as _, future::Future};
+use std::{collections::BTreeMap, fmt::Write as _, future::Future};
 
 use futures::FutureExt;
 use k8s_openapi::api::{
@@ -14,7 +14,7 @@ use kube::{
 use serde_json::{Value, json};
 use weir::api::v1alpha1::{ConditionType, LoadTest, LoadTestRun, Reason};
 
-use super::{K6_IMAGE, Row, eventually, standin};
+use super::{K6_IMAGE, Row, eventually, hand, standin};
 
 /// Name of the stand-in's pod, Service and database.
 pub(crate) const STANDIN: &str = "timestream";
@@ -38,7 +38,9 @@ where
     }
     if std::env::var_os("WEIR_E2E_KEEP").is_none() {
         let namespaces: Api<Namespace> = Api::all(world.client.clone());
-        drop(namespaces.delete(&world.namespace, &DeleteParams::default()).await);
+        for namespace in [world.namespace.clone(), hand::node_namespace(&world.namespace)] {
+            drop(namespaces.delete(&namespace, &DeleteParams::default()).await);
+        }
     }
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
@@ -124,6 +126,18 @@ impl World {
     /// All rows of the stand-in, one JSON object a line.
     pub(crate) async fn rows_text(&self) -> String {
         self.get(STANDIN, "/rows?table=k6db.samples").await.unwrap()
+    }
+
+    /// Rows of the stand-in: of each measure, and of all under an empty name.
+    pub(crate) async fn row_counts(&self) -> BTreeMap<String, u64> {
+        let text = self.get(STANDIN, "/summary?table=k6db.samples").await.unwrap();
+        let summary: Value = serde_json::from_str(&text).unwrap();
+        let measures = summary["measures"].as_object().unwrap().iter();
+        let of_all = [(String::new(), summary["rows"].as_u64().unwrap())];
+        measures
+            .map(|(name, count)| (name.clone(), count["rows"].as_u64().unwrap()))
+            .chain(of_all)
+            .collect()
     }
 
     /// Deletes all rows of the stand-in.
@@ -231,6 +245,13 @@ impl World {
         self.api::<Pod>().list(&selector).await.unwrap().items
     }
 
+    /// What a replica of the aggregator tells Prometheus.
+    pub(crate) async fn metrics(&self, pod: &str) -> Result<String, String> {
+        let uri = format!("/api/v1/namespaces/{}/pods/{pod}:9090/proxy/metrics", self.namespace);
+        let request = http::Request::get(uri).body(Vec::new()).unwrap();
+        self.client.request_text(request).await.map_err(|error| format!("{error:?}"))
+    }
+
     /// The k6 container's log of each runner pod.
     pub(crate) async fn runner_logs(&self, run: &str) -> Vec<String> {
         let mut logs = Vec::new();
@@ -291,6 +312,12 @@ impl World {
         }
         text
     }
+}
+
+/// Records that a replica of the aggregator has stored, by its metrics.
+pub(crate) fn records_stored(metrics: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("weir_records_stored_total{"));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
 }
 
 /// Status, reason and message of a condition.

@@ -21,7 +21,7 @@ use crate::{
         labels,
         v1alpha1::{LoadTestRun, StopRequest},
     },
-    core::{plan::RunRef, summary::keeping},
+    core::{plan::RunRef, rally::runner::SESSION_LOST, summary::keeping},
     wire::result::RunResult,
 };
 
@@ -139,7 +139,8 @@ impl Told {
         }
         let status = now.and_then(|now| now.status.as_ref());
         for lost in status.iter().flat_map(|status| &status.runners.lost_instances) {
-            if self.gone.insert(lost.instance_id) {
+            // The aggregator's own finding, which the status repeats: the instance may still come back.
+            if lost.reason != SESSION_LOST && self.gone.insert(lost.instance_id) {
                 news.push(Control::Gone {
                     instance_id: lost.instance_id,
                     reason: lost.reason.clone(),

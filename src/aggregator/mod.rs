@@ -8,6 +8,7 @@ pub mod keeper;
 pub mod kubernetes;
 pub mod meters;
 pub mod settings;
+pub mod supervisor;
 pub mod writer;
 
 mod data_path;

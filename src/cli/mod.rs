@@ -10,6 +10,7 @@ mod install;
 mod operator;
 mod run;
 mod serving;
+mod supervise;
 mod writer;
 
 /// Distributed k6 load tests with one verdict.
@@ -36,6 +37,8 @@ enum Command {
     Operator(operator::Args),
     /// Run a LoadTest on this machine, without a cluster
     Run(Box<run::Args>),
+    /// Run a command of weir, and at once again when it is killed (the first process of the aggregator's containers)
+    Supervise(supervise::Args),
     /// Write samples of one run beside its aggregator (a replica of it without a say in the run)
     Writer(Box<writer::Args>),
 }
@@ -54,6 +57,7 @@ impl Cli {
             Command::Install(args) => args.run(),
             Command::Operator(args) => args.run(),
             Command::Run(args) => args.run(),
+            Command::Supervise(args) => args.run(),
             Command::Writer(args) => args.run(),
         }
     }
@@ -89,11 +93,15 @@ mod tests {
             let more = more.iter().map(|word| (*word).to_owned());
             Cli::try_parse_from(program.chain(words).chain(more)).map(|cli| cli.command)
         };
+        let supervised = |words: Vec<String>| match with(words, &[]) {
+            Ok(Command::Supervise(args)) => args.words(),
+            other => panic!("{other:?}"),
+        };
         let aggregator = words(&aggregator::job(&test, &run, image), "aggregator", "args");
-        let read = with(aggregator, &["--plan", "{}"]);
+        let read = with(supervised(aggregator), &["--plan", "{}"]);
         assert!(matches!(read, Ok(Command::Aggregator(_))), "{read:?}");
         let writer = words(&writer::job(&test, &run, image).unwrap(), "aggregator", "args");
-        let read = with(writer, &["--plan", "{}", "--writer-index", "0"]);
+        let read = with(supervised(writer), &["--plan", "{}", "--writer-index", "0"]);
         assert!(matches!(read, Ok(Command::Writer(_))), "{read:?}");
         let mut agent = words(&runner::job(&test, &run, image), "k6", "command").split_off(1);
         agent.splice(1..1, ["--instance-index".to_owned(), "1".to_owned()]);

@@ -16,6 +16,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod rally;
 pub mod replicas;
+pub mod respawn;
 pub mod samples;
 pub mod summary;
 pub mod verdict;

@@ -161,6 +161,19 @@ fn wishes_and_losses_are_told_once() {
 }
 
 #[test]
+fn what_the_aggregator_found_by_silence_comes_back_to_it_as_no_news() {
+    let lost = |reason: &str| {
+        let lost = LostRunner { instance_id: 3, reason: reason.to_owned() };
+        object("u1", "None", &[lost])
+    };
+    let mut told = Told::default();
+    assert_eq!(told.news(&run(), Some(&lost("SessionLost"))), []);
+    let gone = lost("NodeLost");
+    let expected = Control::Gone { instance_id: 3, reason: "NodeLost".to_owned() };
+    assert_eq!(told.news(&run(), Some(&gone)), [expected]);
+}
+
+#[test]
 fn a_run_that_is_gone_or_another_of_its_name_ends_this_one() {
     for now in [None, Some(object("another", "None", &[]))] {
         let news = Told::default().news(&run(), now.as_ref());

@@ -22,10 +22,11 @@ use crate::{
     },
 };
 
-/// How long an instance may be away before it is lost, in milliseconds.
-pub const AWAY_MS: i64 = 15_000;
+/// How long an instance may be away before it is lost, in milliseconds. Silence tells a cut network from a dead instance
+/// only by its length: what ends a pod is told by those who know ([`Input::Gone`]), and no time is lost by patience then.
+pub const AWAY_MS: i64 = 60_000;
 /// How long instances may take to come back to an aggregator that was started anew, in milliseconds.
-pub const REJOIN_MS: i64 = 30_000;
+pub const REJOIN_MS: i64 = AWAY_MS;
 /// How late after the first an instance may still be started: later than that its part of the load is lost.
 pub const START_SPREAD_MS: i64 = 60_000;
 /// What `setup()` and `teardown()` may take beyond k6's own timeouts, in milliseconds.

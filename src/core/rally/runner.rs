@@ -15,6 +15,9 @@ const SPOOL_UNREADABLE: &str = "SpoolUnreadable";
 /// Refusals of samples that went down with their instance are counted under this word.
 pub const RUNNER_LOST: &str = "RunnerLost";
 
+/// The word for the loss of an instance that was silent too long. Of its pod this says nothing.
+pub const SESSION_LOST: &str = "SessionLost";
+
 /// Why an instance is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {

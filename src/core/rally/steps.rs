@@ -4,6 +4,7 @@ use super::{
     cause,
     input::Action,
     rally::{AWAY_MS, LEAVE_MS, PUBLISH_MS, REJOIN_MS, RUN_SLACK_MS, Rally, STEP_SLACK_MS, Step},
+    runner::SESSION_LOST,
 };
 use crate::{
     api::v1alpha1::Reason,
@@ -158,11 +159,11 @@ impl Rally {
             (Step::Setup(Some((asked, _))), false) if *asked == id => {
                 let message = format!("instance {id} was lost while setup() ran on it");
                 self.blame(cause::outcome(Reason::SetupFailed, message));
-                self.lose(id, "SessionLost", false);
+                self.lose(id, SESSION_LOST, false);
             }
             (Step::Gathering | Step::Setup(_), false)
             | (Step::Closing | Step::Leaving | Step::Ended, _) => {}
-            _ => self.lose(id, "SessionLost", false),
+            _ => self.lose(id, SESSION_LOST, false),
         }
     }
 

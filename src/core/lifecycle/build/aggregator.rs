@@ -36,7 +36,7 @@ use crate::{
 
 /// An unprivileged user that no image or node gives a meaning to.
 const USER: i64 = 65_532;
-/// Restarts before the Job gives up: with the kubelet's back-off, some ten minutes of trying.
+/// Restarts of the container before the Job gives up: with the kubelet's back-off, some ten minutes of trying.
 pub(super) const RETRIES: i32 = 6;
 /// Time from SIGTERM to SIGKILL, in seconds: writes under way are finished or given up well within it.
 const GRACE_SECONDS: i64 = 30;
@@ -87,7 +87,7 @@ pub(super) fn pod_meta(run: &RunSeen, role: &str) -> ObjectMeta {
 /// The pod of the aggregator, started with these arguments.
 pub(super) fn pod_spec(test: &ValidTest, run: &RunSeen, image: &str, args: Vec<String>) -> PodSpec {
     PodSpec {
-        // In place, since a crashed aggregator is back in a second so, and agents only have to dial again.
+        // In place, since what the aggregator keeps on its disk is still there for the next container.
         restart_policy: Some("OnFailure".to_owned()),
         service_account_name: Some(account_name(test, run)),
         automount_service_account_token: Some(true),
@@ -118,7 +118,8 @@ fn container(test: &ValidTest, run: &RunSeen, image: &str, args: Vec<String>) ->
     Container {
         name: labels::AGGREGATOR_CONTAINER.to_owned(),
         image: Some(image.to_owned()),
-        args: Some(args),
+        // A replica that is killed is back at once, not when the kubelet's back-off allows.
+        args: Some(std::iter::once("supervise".to_owned()).chain(args).collect()),
         env: Some(
             std::iter::once(plan)
                 .chain(tokens(&test.spec().outputs))

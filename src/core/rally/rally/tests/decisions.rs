@@ -281,15 +281,43 @@ fn a_setup_that_is_half_done_is_not_done_again_elsewhere() {
 fn an_instance_that_is_away_too_long_is_lost_and_named_better_when_more_is_known() {
     let mut field = Field::running(2, RunnerLoss::default());
     field.tell(Input::Closed(SessionId(2)));
-    field.wait_until(14_999);
+    field.wait_until(AWAY_MS - 1);
     assert_eq!(field.rally.result().lost, []);
-    field.wait_until(15_000);
+    field.wait_until(AWAY_MS);
     assert_eq!(field.rally.result().lost[0].reason, "SessionLost");
     assert_eq!(field.count(|m| matches!(m, Message::Stop(_))), 1);
     field.tell(Input::Gone(2, "OOMKilled".to_owned()));
     field.report(1, report(AgentPhase::Finished, 0, 0));
     let expected = "lost 1 of 2 instances: 2 (OOMKilled)".to_owned();
     assert_eq!(field.outcome(), (Reason::RunnersLost, expected));
+}
+
+#[test]
+fn an_instance_whose_network_was_cut_for_half_a_minute_is_as_if_it_had_been_there() {
+    let mut field = Field::running(2, RunnerLoss::default());
+    field.report(1, report(AgentPhase::Running, 10, 10));
+    field.report(2, report(AgentPhase::Running, 10, 10));
+    field.tell(Input::Closed(SessionId(2)));
+    field.wait_until(30_000);
+    field.hello(3, 2, "a", report(AgentPhase::Finished, 40, 10));
+    field.report(1, report(AgentPhase::Finished, 40, 40));
+    field.report(3, report(AgentPhase::Finished, 40, 40));
+    assert_eq!(field.outcome().0, Reason::ThresholdsMet);
+    let result = field.rally.result();
+    assert_eq!(
+        (result.lost.len(), result.outputs[0].emitted, result.outputs[0].stored),
+        (0, 80, 80)
+    );
+}
+
+#[test]
+fn a_silent_instance_whose_pod_is_gone_is_lost_without_a_wait() {
+    let mut field = Field::running(2, RunnerLoss::default());
+    field.tell(Input::Closed(SessionId(2)));
+    field.wait_until(1_000);
+    field.tell(Input::Gone(2, "Evicted".to_owned()));
+    assert_eq!(field.rally.result().lost[0].reason, "Evicted");
+    assert_eq!(field.count(|m| matches!(m, Message::Stop(_))), 1);
 }
 
 #[test]
