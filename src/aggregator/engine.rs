@@ -314,6 +314,7 @@ impl Engine {
             let input = Input::Acked {
                 instance_id: key.instance_id,
                 incarnation: key.incarnation.to_string(),
+                seq: key.seq,
                 samples: sample_count,
                 outputs: outputs.clone(),
             };
