@@ -256,7 +256,7 @@ impl Field {
             rally: Rally::new(config(), former, 0),
             verdict: Verdict::new(false, false),
             pipeline: Pipeline::new(vec![lane, of_rows]),
-            writers: Writers::new(RUN, 3, false),
+            writers: Writers::new(RUN, 3, false, 0),
             now_ms: 0,
             has_ended: false,
         }
