@@ -103,6 +103,9 @@ pub struct SettledFrames {
     /// Settled frames beside those, by number.
     #[serde(default)]
     pub frames: BTreeMap<u64, Counted>,
+    /// What is settled of others.
+    #[serde(default)]
+    pub parts: BTreeMap<u64, Counted>,
 }
 
 /// So many samples, and what became of them.

@@ -332,7 +332,8 @@ impl Rally {
             for own in account.outputs.values_mut() {
                 own.rejected.remove(RUNNER_LOST);
             }
-            let left = room.checked_sub(1 + runner.settled.frames().count());
+            let named = runner.settled.frames().count() + runner.settled.parts().count();
+            let left = room.checked_sub(1 + named);
             room = left.unwrap_or(room);
             let settled = left.and(runner.settled_of.clone());
             Some(LostAccount {

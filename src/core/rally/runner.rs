@@ -34,10 +34,9 @@ pub struct Account {
 }
 
 impl Account {
-    /// Adds the counts of acknowledged frames.
-    pub fn add(&mut self, outputs: &[OutputCounts]) {
-        for counts in outputs {
-            let own = self.outputs.entry(counts.name.clone()).or_default();
+    fn add_all(&mut self, outputs: &BTreeMap<String, OutputAccount>) {
+        for (name, counts) in outputs {
+            let own = self.outputs.entry(name.clone()).or_default();
             own.stored = own.stored.saturating_add(counts.stored);
             for (reason, count) in &counts.rejected {
                 let total = own.rejected.entry(reason.clone()).or_default();
@@ -160,12 +159,15 @@ impl Runner {
     pub fn account(&self, outputs: &[String]) -> Account {
         let emitted = self.report.emitted;
         let mut account = Account { emitted, outputs: self.settled.sum().outputs.clone() };
-        self.add_early(&mut account);
+        self.settled.parts().for_each(|part| account.add_all(&part.outputs));
         account.outputs.retain(|name, _| outputs.contains(name));
         if !self.is_known() {
             if let Some(lost) = &self.inherited {
                 account.emitted = lost.emitted;
-                account.raise(&lost.outputs);
+                // Of too many frames nobody could say which they were.
+                if lost.settled.is_none() {
+                    account.raise(&lost.outputs);
+                }
             }
             if self.inherited.is_some() || self.told.is_some() {
                 account.close(outputs);

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::runner::settled_count;
 use crate::wire::{
     result::{Counted, OutputAccount, SettledFrames},
     session::{OutputCounts, Report, SettledFrame, Tally},
@@ -26,6 +27,17 @@ impl Counted {
         self.samples = self.samples.saturating_add(other.samples);
         for (name, own) in &other.outputs {
             add_to(&mut self.outputs, name, own.stored, &own.rejected);
+        }
+    }
+
+    /// Of two parts of the same frame each may hold what the other does not: the larger is the least that is settled.
+    fn raise(&mut self, other: &Self) {
+        self.samples = self.samples.max(other.samples);
+        for (name, own) in &other.outputs {
+            let known = self.outputs.entry(name.clone()).or_default();
+            if settled_count(own) > settled_count(known) {
+                known.clone_from(own);
+            }
         }
     }
 
@@ -94,6 +106,11 @@ impl Settled {
         for frame in &tally.settled {
             self.settle(frame.seq, frame.samples, &frame.outputs);
         }
+        for frame in &tally.early {
+            let mut part = Counted::default();
+            part.add(frame.samples, &frame.outputs);
+            self.take_part(frame.seq, &part);
+        }
     }
 
     /// Takes what another knew of the same process.
@@ -105,6 +122,15 @@ impl Settled {
                 self.known.frames.insert(*seq, counted.clone());
             }
         }
+        let known = std::mem::take(&mut self.known.parts);
+        for (seq, part) in known.iter().chain(&other.parts) {
+            self.take_part(*seq, part);
+        }
+    }
+
+    /// What is settled of frames that are not, as far as was told.
+    pub fn parts(&self) -> impl Iterator<Item = &Counted> {
+        self.known.parts.values()
     }
 
     /// All that is known, for another.
@@ -117,6 +143,7 @@ impl Settled {
         if self.has(seq) {
             return false;
         }
+        self.known.parts.remove(&seq);
         self.known.frames.entry(seq).or_default().add(samples, outputs);
         self.sum.add(samples, outputs);
         true
@@ -124,7 +151,7 @@ impl Settled {
 
     /// What replica 0 is told: the agent's word, and those of these frames that it does not hold.
     pub fn tally(&self, frames: &BTreeSet<u64>) -> Tally {
-        let SettledFrames { acked_to, acked_but, acked, frames: all } = &self.known;
+        let SettledFrames { acked_to, acked_but, acked, frames: all, .. } = &self.known;
         let told = frames.iter().filter_map(|seq| Some((*seq, all.get(seq)?)));
         Tally {
             acked: acked.samples,
@@ -142,19 +169,29 @@ impl Settled {
         seq <= self.known.acked_to && !self.known.acked_but.contains(&seq)
     }
 
+    fn take_part(&mut self, seq: u64, part: &Counted) {
+        if !self.has(seq) {
+            self.known.parts.entry(seq).or_default().raise(part);
+        }
+    }
+
     fn take_acked(&mut self, acked_to: u64, acked_but: BTreeSet<u64>, acked: Counted) {
         if acked.samples <= self.known.acked.samples {
             return;
         }
         self.sum = acked.clone();
-        let before = std::mem::take(&mut self.known.frames);
+        let before = std::mem::take(&mut self.known);
         self.known = SettledFrames { acked_to, acked_but, acked, ..SettledFrames::default() };
-        for (seq, counted) in before {
+        for (seq, counted) in before.frames {
             if !self.is_acked(seq) {
                 self.sum.add_all(&counted);
                 self.known.frames.insert(seq, counted);
             }
         }
+        self.known.parts = before.parts;
+        let Self { known, .. } = self;
+        let SettledFrames { acked_to, acked_but, parts, .. } = known;
+        parts.retain(|seq, _| seq > acked_to || acked_but.contains(seq));
     }
 }
 

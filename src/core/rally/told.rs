@@ -3,21 +3,13 @@
 
 use std::sync::Arc;
 
-use super::{
-    runner::{Account, Runner},
-    settled::Settled,
-};
-use crate::wire::{
-    result::LostAccount,
-    session::{SettledFrame, Tally},
-};
+use super::{runner::Runner, settled::Settled};
+use crate::wire::{result::LostAccount, session::Tally};
 
 /// What a writer told of the frames that it holds.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Told {
     held: u64,
-    /// Frames of which a part is settled.
-    early: Vec<SettledFrame>,
 }
 
 impl Runner {
@@ -34,7 +26,7 @@ impl Runner {
             self.count_for(tally.incarnation.as_str().into());
         }
         self.settled.take_tally(tally);
-        self.told = Some(Told { held: tally.held, early: tally.early.clone() });
+        self.told = Some(Told { held: tally.held });
     }
 
     /// From now on it is this process whose samples count.
@@ -52,7 +44,7 @@ impl Runner {
             self.count_for(incarnation.as_str().into());
             self.settled.take(settled);
         }
-        self.inherited = Some(LostAccount { settled: None, ..lost.clone() });
+        self.inherited = Some(lost.clone());
     }
 
     /// Samples of its frames that are held, here or by its writer.
@@ -62,25 +54,14 @@ impl Runner {
 
     /// Of these, samples that are settled though their frames are not.
     pub(super) fn settled_early_anywhere(&self) -> u64 {
-        self.early().map(|frame| frame.samples).fold(self.settled_early, u64::saturating_add)
-    }
-
-    /// Adds what its writer told of frames that it holds.
-    pub(super) fn add_early(&self, account: &mut Account) {
-        self.early().for_each(|frame| account.add(&frame.outputs));
-    }
-
-    /// Frames that came to a writer again, after another had settled them, are in the account as they are.
-    fn early(&self) -> impl Iterator<Item = &SettledFrame> {
-        let all = self.told.iter().flat_map(|told| &told.early);
-        all.filter(|frame| !self.settled.has(frame.seq))
+        self.settled.parts().map(|part| part.samples).fold(self.settled_early, u64::saturating_add)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::session::{OutputCounts, Report};
+    use crate::wire::session::{OutputCounts, Report, SettledFrame};
 
     const OUTPUT: &str = "timestream";
 
