@@ -10,9 +10,10 @@ use std::{
 
 use nix::sys::resource::UsageWho;
 use serde_json::Value;
+use weir::core::samples::rollup::spec::Wanted;
 
 use crate::{
-    aggregator::{ROLE, TOKEN, the_run},
+    aggregator::{Goal, ROLE, TOKEN, the_run},
     cost::{Cost, Memory, cpu_us, loopback_bytes, of_process},
     peers::binary,
     scripts::Shape,
@@ -23,15 +24,15 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// How often the agent is looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// A run of one instance whose samples go to `goal` (see [`ROLE`]).
-pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &str) -> Cost {
+/// A run of one instance.
+pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &Goal) -> Cost {
     let (folder, script) = shape.script(samples, pace);
     let file = |name: &str| folder.path().join(name);
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     fs::write(file("ca.pem"), made.cert.pem()).expect("the certificate");
     fs::write(file("token"), TOKEN).expect("the token");
     let mut aggregator = Command::new(env::current_exe().expect("this program"))
-        .env(ROLE, goal)
+        .env(ROLE, serde_json::to_string(goal).expect("a text"))
         .env("WEIR_PATH_CERT", made.cert.pem())
         .env("WEIR_PATH_KEY", made.signing_key.serialize_pem())
         .stdin(Stdio::null())
@@ -58,8 +59,13 @@ pub(crate) fn weir(shape: Shape, samples: u32, pace: Option<u32>, goal: &str) ->
         .arg(&script)
         .arg("--k6")
         .arg(binary("WEIR_K6"));
-    if goal != "none" {
+    let outputs = goal.outputs();
+    if !outputs.is_empty() {
         command.arg("--ship-samples");
+    }
+    let rollups = Wanted::of_outputs(&outputs);
+    if !rollups.rollups.is_empty() {
+        command.arg("--rollups").arg(serde_json::to_string(&rollups).expect("a text"));
     }
     let mut agent = command
         .env("K6_NO_USAGE_REPORT", "true")

@@ -4,6 +4,7 @@ use std::{env, io::Write, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use nix::sys::resource::UsageWho;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -28,9 +29,42 @@ use weir::{
 
 use crate::cost::cpu_us;
 
-/// Tells this program to be the aggregator; the value is where samples go: `none`, `nowhere`, or an endpoint.
+/// Tells this program to be the aggregator; the value is a [`Goal`].
 pub(crate) const ROLE: &str = "WEIR_PATH_OUTPUT";
 pub(crate) const TOKEN: &str = "3c9d1f0e";
+
+/// Where samples go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Goal {
+    /// Into the verdict alone.
+    Verdict,
+    /// Into batches that are stored at once.
+    Batches,
+    /// To an endpoint, each as a row.
+    Samples(String),
+    /// To an endpoint, as rows of a second.
+    Rollup(String),
+}
+
+impl Goal {
+    /// The outputs of the run.
+    pub(crate) fn outputs(&self) -> Vec<OutputSpec> {
+        let (endpoint, mode) = match self {
+            Self::Verdict => return Vec::new(),
+            Self::Batches => ("http://127.0.0.1:9", "Samples"),
+            Self::Samples(endpoint) => (endpoint.as_str(), "Samples"),
+            Self::Rollup(endpoint) => (endpoint.as_str(), "Rollup"),
+        };
+        let spec = json!({"timestream": {
+            "region": "eu-west-1",
+            "databaseName": "loadtests",
+            "tableName": "samples",
+            "endpointUrl": endpoint,
+            "mode": mode,
+        }});
+        vec![serde_json::from_value(spec).expect("the spec is valid")]
+    }
+}
 
 /// Where batches end at once.
 struct Nowhere;
@@ -65,18 +99,7 @@ async fn live() {
         key_pem: told("WEIR_PATH_KEY"),
         token: TOKEN.to_owned(),
     };
-    let goal = told(ROLE);
-    let spec = json!({"timestream": {
-        "region": "eu-west-1",
-        "databaseName": "loadtests",
-        "tableName": "samples",
-        "endpointUrl": if goal == "nowhere" { "http://127.0.0.1:9" } else { &goal },
-    }});
-    let outputs: Vec<OutputSpec> = if goal == "none" {
-        Vec::new()
-    } else {
-        vec![serde_json::from_value(spec).expect("the spec is valid")]
-    };
+    let goal: Goal = serde_json::from_str(&told(ROLE)).expect("a goal");
     let mut settings = Settings::local(RunPlan {
         run: the_run(),
         instances: 1,
@@ -84,10 +107,10 @@ async fn live() {
         ready_ms: 60_000,
         drain_ms: 120_000,
         runner_loss: RunnerLoss::default(),
-        outputs,
+        outputs: goal.outputs(),
         replicas: 1,
     });
-    if goal == "nowhere" {
+    if matches!(goal, Goal::Batches) {
         for open in &mut settings.outputs {
             open.output = Arc::new(Nowhere);
         }

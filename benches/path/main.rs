@@ -15,6 +15,7 @@
 mod agent;
 mod aggregator;
 mod cost;
+mod disk;
 mod peers;
 mod scripts;
 #[path = "../../e2e/server.rs"]
@@ -23,6 +24,7 @@ mod servers;
 
 use std::env;
 
+use aggregator::Goal;
 use cost::Cost;
 use scripts::Shape;
 use serde_json::Value;
@@ -77,6 +79,8 @@ fn table(shape: Shape, many: u32) {
     row("(a) bare k6", bare);
     let json = per_sample(many, |n| peers::k6(shape, n, Some("json=/dev/null"))).k6;
     row("(b) k6 --out json=/dev/null", json);
+    let piped = per_sample(many, |n| peers::piped(shape, n)).k6;
+    row("    k6 --out json=PIPE, its reader throws all away", piped);
     let csv = per_sample(many, |n| peers::k6(shape, n, Some("csv=/dev/null"))).k6;
     row("(c) k6 --out csv=/dev/null", csv);
     let sink = servers::Sink::start();
@@ -92,28 +96,34 @@ fn table(shape: Shape, many: u32) {
         }
         None => println!("    xk6-output-timestream: not measured, WEIR_XK6_TIMESTREAM is not set"),
     }
-    let verdict = per_sample(many, |n| agent::weir(shape, n, None, "none"));
-    let nowhere = per_sample(many, |n| agent::weir(shape, n, None, "nowhere"));
+    let verdict = per_sample(many, |n| agent::weir(shape, n, None, &Goal::Verdict));
+    let batches = per_sample(many, |n| agent::weir(shape, n, None, &Goal::Batches));
+    let rollup = per_sample(many, |n| {
+        let standin = standin();
+        agent::weir(shape, n, None, &Goal::Rollup(standin.endpoint()))
+    });
     let whole = per_sample(many, |n| {
         let standin = standin();
-        let cost = agent::weir(shape, n, None, &standin.endpoint());
+        let cost = agent::weir(shape, n, None, &Goal::Samples(standin.endpoint()));
         let stats: Value = serde_json::from_str(&standin.ask("GET", "/stats", "")).unwrap();
         assert_eq!(stats["stored_rows"], cost.stored, "every sample is a row");
         cost
     });
     row("    Weir, verdict only, all in all", verdict.total());
+    row("    Weir to rows of a second, all in all", rollup.total());
     row("(d) Weir to Timestream rows, all in all", whole.total());
     println!("      k6's own part {:>52.2}", whole.k6);
     println!(
-        "      agent {:>60.2}   (at most 0.5; verdict only {:.2})",
-        whole.agent, verdict.agent
+        "      agent {:>60.2}   (at most 0.5; verdict only {:.2}, rows of a second {:.2})",
+        whole.agent, verdict.agent, rollup.agent
     );
-    println!("      aggregator {:>55.2}", nowhere.aggregator);
+    println!("      aggregator {:>55.2}", batches.aggregator);
     println!(
         "      its output: request, signature, HTTP {:>29.2}",
-        whole.aggregator - nowhere.aggregator
+        whole.aggregator - batches.aggregator
     );
     println!("    on top of (b) {:>54.2}   (at most 2)", whole.total() - json);
+    println!("    agent, aggregator and output alone {:>33.2}", whole.total() - whole.k6);
     // What is less than this cannot be told from nothing.
     let rate = |us: f64| {
         if us < 0.01 { "over 100".to_owned() } else { format!("{:.2}", 1.0 / us) }
@@ -121,14 +131,17 @@ fn table(shape: Shape, many: u32) {
     println!();
     println!("million samples a second that one processor of the aggregator takes:");
     println!(
-        "  verdict only {} (at least 2), to batches {}, Samples {}",
+        "  verdict only {}, Rollup {} (at least 2), Samples to batches {}, Samples {}",
         rate(verdict.aggregator),
-        rate(nowhere.aggregator),
+        rate(rollup.aggregator),
+        rate(batches.aggregator),
         rate(whole.aggregator)
     );
     println!(
-        "bytes a sample on the wire, with TLS, TCP and ledgers: {:.1} (at most 12)",
-        nowhere.wire_bytes
+        "bytes a sample on the wire, with TLS, TCP and ledgers: {:.1} (at most 12); rows of a second {:.1}, with the calls; on disk {:.1}",
+        batches.wire_bytes,
+        rollup.wire_bytes,
+        disk::bytes(shape, FEW * 5)
     );
 }
 
@@ -140,7 +153,8 @@ fn memory() {
     );
     for pace in PACES {
         let standin = standin();
-        let cost = agent::weir(Shape::Http, pace * 10, Some(pace), &standin.endpoint());
+        let cost =
+            agent::weir(Shape::Http, pace * 10, Some(pace), &Goal::Samples(standin.endpoint()));
         let text = |memory: cost::Memory| format!("{} ({})", memory.own / 1024, memory.peak / 1024);
         println!(
             "{:<44} {:>18} {:>18}",

@@ -3,15 +3,28 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs::File,
+    io::Read,
     process::{Command, Stdio},
+    thread,
+    time::Duration,
 };
 
-use nix::sys::resource::UsageWho;
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    sys::{resource::UsageWho, stat::Mode},
+    unistd::mkfifo,
+};
 
 use crate::{
     cost::{Cost, cpu_us},
     scripts::Shape,
 };
+
+/// As the agent has them.
+const PIPE_BYTES: i32 = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
+const GATHER: Duration = Duration::from_millis(4);
 
 pub(crate) fn binary(name: &str) -> OsString {
     env::var_os(name).unwrap_or_else(|| panic!("set {name} to the binary"))
@@ -20,6 +33,25 @@ pub(crate) fn binary(name: &str) -> OsString {
 /// One k6 with an output, or without.
 pub(crate) fn k6(shape: Shape, samples: u32, out: Option<&str>) -> Cost {
     run(&binary("WEIR_K6"), shape, samples, out, &[])
+}
+
+/// The same into a named pipe whose reader throws all away, at the agent's beat.
+pub(crate) fn piped(shape: Shape, samples: u32) -> Cost {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pipe = folder.path().join("samples");
+    mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
+    let opened = pipe.clone();
+    let reader = thread::spawn(move || {
+        let mut pipe = File::open(opened).expect("the pipe");
+        fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)).expect("its size");
+        let mut buffer = vec![0; READ_BYTES];
+        while pipe.read(&mut buffer).is_ok_and(|n| n > 0) {
+            thread::sleep(GATHER);
+        }
+    });
+    let cost = k6(shape, samples, Some(&format!("json={}", pipe.display())));
+    reader.join().expect("the reader");
+    cost
 }
 
 /// A k6 with xk6-output-timestream.

@@ -3,7 +3,7 @@
 //! InfluxDB looks at token, organization, bucket or database before it looks at the lines.
 
 use super::{
-    client::InfluxDbOutput,
+    client::{InfluxDbOutput, answer},
     outcome::{hopeless, said},
 };
 use crate::{core::pipeline::retry::Written, output::output::Probe};
@@ -16,7 +16,7 @@ pub(super) async fn probe(output: &InfluxDbOutput) -> Probe {
         Err(Written::Fatal(why)) => return Probe::Failed(why),
         Err(_) => return Probe::Waiting("the write of no lines was not answered".to_owned()),
     };
-    let (answer, place) = (answered.answer(), output.place());
+    let (answer, place) = (answer(&answered), output.place());
     let said = said(answer);
     match answer.status {
         204 => Probe::Ready,

@@ -1,8 +1,7 @@
 //! A batch as the body of a `WriteRecords` call.
 //!
 //! The SDK would build its own types of every record and make text of them: most of what a call costs. The body is written
-//! here straight from the batch; the SDK still does all else (credentials, endpoint, signature, HTTP, errors). Shape: the
-//! API's `WriteRecordsRequest`, AWS JSON 1.0.
+//! here straight from the batch. Shape: the API's `WriteRecordsRequest`, AWS JSON 1.0.
 
 use std::{collections::BTreeMap, io::Write, ops::Range, sync::Arc};
 

@@ -6,13 +6,14 @@ use std::{
 };
 
 use aws_sdk_timestreamwrite::{Client, Config, error::ProvideErrorMetadata};
-use aws_smithy_types::body::SdkBody;
 use futures::future::{BoxFuture, FutureExt};
+use hyper::Uri;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::{
     body,
-    config::{self, ConfigError},
+    call::{self, Caller},
+    config::{self, ConfigError, Settings},
     outcome::{self, Target},
     probe,
 };
@@ -23,10 +24,12 @@ use crate::{
         retry::{Failure, Written},
     },
     io::telemetry,
-    output::output::{Output, Probe},
+    output::{
+        http::Http,
+        output::{Output, Probe},
+    },
 };
 
-const CONTENT_LENGTH: &str = "content-length";
 /// How long a discovered endpoint is kept when the service does not say, or could not be asked again.
 const ENDPOINT_KEPT: Duration = Duration::from_mins(1);
 /// Longest time that a discovered endpoint is kept, whatever the service says: twice as long as it usually does.
@@ -46,17 +49,47 @@ pub enum ClientError {
     Denied(String),
 }
 
-/// Settings and the client made of them.
+/// What calls one endpoint.
+#[derive(Clone, Debug)]
+struct Endpoint {
+    /// The SDK's client, for all calls but those that write.
+    client: Client,
+    /// Where records are written.
+    uri: Uri,
+}
+
+/// Settings and what is made of them.
 #[derive(Debug)]
 struct Base {
     config: Config,
-    client: Client,
-    discovers: bool,
+    /// The endpoint that somebody chose.
+    own: Option<Endpoint>,
+    caller: Caller,
+}
+
+impl Base {
+    fn new(settings: Settings, idle_max: usize) -> Result<Self, ConfigError> {
+        let Settings { sdk: config, endpoint_url, region, credentials } = settings;
+        let own = match endpoint_url {
+            Some(url) => {
+                let not_one = |error| ConfigError::Endpoint(format!("{url}: {error}"));
+                let uri: Uri = url.parse().map_err(|error| not_one(telemetry::chain(&error)))?;
+                if uri.host().is_none() || uri.scheme().is_none() {
+                    return Err(not_one("it wants http:// or https:// and a host".to_owned()));
+                }
+                Some(Endpoint { client: Client::from_conf(config.clone()), uri })
+            }
+            None => None,
+        };
+        let is_tls = own.as_ref().is_none_or(|own| own.uri.scheme_str() == Some("https"));
+        let http = Http::new(is_tls, idle_max).map_err(ConfigError::Http)?;
+        Ok(Self { config, own, caller: Caller::new(http, region, credentials) })
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Discovered {
-    client: Client,
+    endpoint: Endpoint,
     until: Instant,
 }
 
@@ -90,41 +123,44 @@ impl TimestreamOutput {
         &self.spec
     }
 
-    /// A client that calls the right endpoint.
+    /// A client of the SDK that calls the right endpoint.
     ///
     /// # Errors
     /// When that endpoint cannot be known.
     pub(super) async fn client(&self) -> Result<Client, ClientError> {
-        let base = self.base().await?;
-        if !base.discovers {
-            return Ok(base.client.clone());
+        Ok(self.endpoint(self.base().await?).await?.client)
+    }
+
+    async fn endpoint(&self, base: &Base) -> Result<Endpoint, ClientError> {
+        if let Some(own) = &base.own {
+            return Ok(own.clone());
         }
         if let Some(found) = self.found().filter(|found| found.until > Instant::now()) {
-            return Ok(found.client.clone());
+            return Ok(found.endpoint.clone());
         }
         let _one_at_a_time = self.discovery.lock().await;
         if let Some(found) = self.found().filter(|found| found.until > Instant::now()) {
-            return Ok(found.client.clone());
+            return Ok(found.endpoint.clone());
         }
         let found = match (discover(base).await, self.found()) {
             (Ok(found), _) => found,
             // The old endpoint may well still answer.
             (Err(error), Some(old)) => {
                 tracing::warn!(%error, "keeping the endpoint");
-                Discovered { client: old.client.clone(), until: Instant::now() + ENDPOINT_KEPT }
+                Discovered { endpoint: old.endpoint.clone(), until: Instant::now() + ENDPOINT_KEPT }
             }
             (Err(error), None) => return Err(error),
         };
-        let client = found.client.clone();
+        let endpoint = found.endpoint.clone();
         self.set_found(Some(Arc::new(found)));
-        Ok(client)
+        Ok(endpoint)
     }
 
     async fn base(&self) -> Result<&Base, ConfigError> {
         self.base
             .get_or_try_init(|| async {
-                let (config, discovers) = config::load(&self.spec).await?;
-                Ok(Base { client: Client::from_conf(config.clone()), config, discovers })
+                let idle_max = usize::try_from(self.spec.max_concurrent_writes).unwrap_or(1);
+                Base::new(config::load(&self.spec).await?, idle_max)
             })
             .await
     }
@@ -138,8 +174,12 @@ impl TimestreamOutput {
     }
 
     async fn write_batch(&self, batch: &Batch) -> Written {
-        let client = match self.client().await {
-            Ok(client) => client,
+        let asked = async {
+            let base = self.base().await?;
+            Ok((base, self.endpoint(base).await?.uri))
+        };
+        let (base, uri) = match asked.await {
+            Ok(known) => known,
             Err(ClientError::Denied(said)) => {
                 return Written::Fatal(outcome::denied(&said, self.target()));
             }
@@ -147,21 +187,15 @@ impl TimestreamOutput {
         };
         let Target { database, table } = self.target();
         let body = body::write(batch, database, table);
-        let answer = client
-            .write_records()
-            .database_name(database)
-            .table_name(table)
-            // The SDK wants the member; what goes out is the body that takes its place before the request is signed.
-            .set_records(Some(Vec::new()))
-            .customize()
-            .mutate_request(move |request| {
-                request.headers_mut().insert(CONTENT_LENGTH, body.len().to_string());
-                *request.body_mut() = SdkBody::from(body.clone());
-            })
-            .send()
-            .await;
-        let Err(error) = answer else { return Written::Stored };
-        let written = outcome::of_error(&error, &batch.records, self.target());
+        let answered = match base.caller.write_records(&uri, body).await {
+            Ok(answered) => answered,
+            Err(written) => return written,
+        };
+        let answer = call::answer(&answered);
+        if outcome::is_expired(answer) {
+            base.caller.credentials.forget();
+        }
+        let written = outcome::of_answer(answer, &batch.records, self.target());
         if matches!(written, Written::Failed(Failure::Endpoint, _)) {
             self.set_found(None);
         }
@@ -181,7 +215,8 @@ impl Output for TimestreamOutput {
 
 /// Asks the service for the endpoint that this account's calls go to.
 async fn discover(base: &Base) -> Result<Discovered, ClientError> {
-    let answer = base.client.describe_endpoints().send().await.map_err(|error| {
+    let client = Client::from_conf(base.config.clone());
+    let answer = client.describe_endpoints().send().await.map_err(|error| {
         let status = error.raw_response().map(|raw| raw.status().as_u16());
         let is_throttled = error.code() == Some("ThrottlingException");
         let said = telemetry::chain(&error);
@@ -196,9 +231,14 @@ async fn discover(base: &Base) -> Result<Discovered, ClientError> {
     let minutes = u64::try_from(endpoint.cache_period_in_minutes()).unwrap_or(0);
     let kept = Duration::from_secs(minutes.saturating_mul(60));
     let kept = kept.clamp(ENDPOINT_KEPT, ENDPOINT_KEPT_MAX);
-    let config =
-        base.config.to_builder().endpoint_url(format!("https://{}", endpoint.address())).build();
-    Ok(Discovered { client: Client::from_conf(config), until: Instant::now() + kept })
+    let url = format!("https://{}", endpoint.address());
+    let uri = url.parse().map_err(|error| {
+        let error = telemetry::chain(&error as &hyper::http::uri::InvalidUri);
+        ClientError::Discovery(format!("{url}: {error}"))
+    })?;
+    let config = base.config.to_builder().endpoint_url(url).build();
+    let endpoint = Endpoint { client: Client::from_conf(config), uri };
+    Ok(Discovered { endpoint, until: Instant::now() + kept })
 }
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
 //! Settings of the SDK: default credential chain, one TLS stack, no retries of its own.
 
-use std::time::Duration;
-
 use aws_config::{BehaviorVersion, Region};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_timestreamwrite::config::{
     Builder, Config, retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 
-use crate::api::v1alpha1::Timestream;
+use crate::{
+    api::v1alpha1::Timestream,
+    output::http::{CALL_TIMEOUT, CONNECT_TIMEOUT},
+};
 
-/// Longest time for a connection to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest time for one call, from its first byte to its answer.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// The service's own variable for an endpoint; the SDK reads it where none is given.
-const ENDPOINT_VARIABLE: &str = "AWS_ENDPOINT_URL_TIMESTREAM_WRITE";
+/// The service's name where the environment (`AWS_ENDPOINT_URL_TIMESTREAM_WRITE`) or a profile gives its endpoint.
+const SERVICE_ID: &str = "Timestream Write";
 /// With an endpoint of one's own a region only takes part in the signature.
 const SIGNING_REGION: &str = "us-east-1";
 
@@ -27,15 +26,36 @@ pub enum ConfigError {
         "no AWS region: set spec.outputs[].timestream.region, or AWS_REGION in spec.aggregator.env"
     )]
     NoRegion,
+    /// The endpoint is no address.
+    #[error(
+        "spec.outputs[].timestream.endpointUrl, or the AWS_ENDPOINT_URL of the environment, is no url: {0}"
+    )]
+    Endpoint(String),
+    /// No connection can be made.
+    #[error("{0}")]
+    Http(String),
 }
 
-/// The SDK's settings for `spec`, and whether the endpoint must be discovered.
+/// What calls are made with.
+#[derive(Debug)]
+pub struct Settings {
+    /// The SDK's own.
+    pub sdk: Config,
+    /// The endpoint that somebody chose; without it, it is discovered.
+    pub endpoint_url: Option<String>,
+    /// The region that signatures are for.
+    pub region: String,
+    /// Where credentials come from.
+    pub credentials: Option<SharedCredentialsProvider>,
+}
+
+/// The settings for `spec`.
 ///
 /// # Errors
 /// When no call could succeed with what is known.
-pub async fn load(spec: &Timestream) -> Result<(Config, bool), ConfigError> {
+pub async fn load(spec: &Timestream) -> Result<Settings, ConfigError> {
     let http = aws_smithy_http_client::Builder::new()
-        .pool_max_idle_per_host(usize::try_from(spec.max_concurrent_writes).unwrap_or(1))
+        .pool_max_idle_per_host(1)
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
         .build_https();
     let timeouts = TimeoutConfig::builder()
@@ -50,18 +70,30 @@ pub async fn load(spec: &Timestream) -> Result<(Config, bool), ConfigError> {
         loader = loader.region(Region::new(region.clone()));
     }
     let shared = loader.load().await;
-    let own_endpoint = spec.endpoint_url.is_some()
-        || shared.endpoint_url().is_some()
-        || std::env::var_os(ENDPOINT_VARIABLE).is_some_and(|value| !value.is_empty());
-    let mut builder = Builder::from(&shared);
-    if let Some(url) = &spec.endpoint_url {
-        builder = builder.endpoint_url(url);
-    }
-    if shared.region().is_none() {
-        if !own_endpoint {
-            return Err(ConfigError::NoRegion);
-        }
-        builder = builder.region(Region::from_static(SIGNING_REGION));
-    }
-    Ok((builder.build(), !own_endpoint))
+    let endpoint_url = spec.endpoint_url.clone().or_else(|| environment_endpoint(&shared));
+    let region = match (shared.region(), &endpoint_url) {
+        (Some(region), _) => region.clone(),
+        (None, Some(_)) => Region::from_static(SIGNING_REGION),
+        (None, None) => return Err(ConfigError::NoRegion),
+    };
+    let mut builder = Builder::from(&shared).region(region.clone());
+    builder.set_endpoint_url(endpoint_url.clone());
+    Ok(Settings {
+        sdk: builder.build(),
+        endpoint_url,
+        region: region.to_string(),
+        credentials: shared.credentials_provider(),
+    })
+}
+
+/// The endpoint that environment or profile give: the service's own before that of all services, as the SDKs have it.
+fn environment_endpoint(shared: &SdkConfig) -> Option<String> {
+    let key = ServiceConfigKey::builder()
+        .service_id(SERVICE_ID)
+        .env("AWS_ENDPOINT_URL")
+        .profile("endpoint_url")
+        .build()
+        .ok()?;
+    let own = shared.service_config().and_then(|config| config.load_config(key));
+    own.or_else(|| shared.endpoint_url().map(ToOwned::to_owned)).filter(|url| !url.is_empty())
 }

@@ -1,20 +1,26 @@
 //! What an answer of Timestream means for the records it is about.
 
-use aws_sdk_timestreamwrite::{
-    error::{ProvideErrorMetadata, SdkError},
-    operation::write_records::WriteRecordsError,
-    types::RejectedRecord,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use serde_json::Value;
 
-use crate::{
-    core::pipeline::{
-        batch::Record,
-        retry::{Failure, Written},
-        row::Refusal,
-    },
-    io::telemetry,
+use crate::core::pipeline::{
+    batch::Record,
+    retry::{Failure, Written},
+    row::Refusal,
 };
+
+/// Longest part of an answer that is none of the service's to be shown.
+const SAID_CHARS_MAX: usize = 400;
+
+/// An answer to `WriteRecords`.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Its status.
+    pub status: u16,
+    /// The header that names the error.
+    pub kind: Option<&'a str>,
+    /// Its body: AWS JSON 1.0.
+    pub body: &'a [u8],
+}
 
 /// What a call was about, for its message.
 #[derive(Clone, Copy, Debug)]
@@ -25,50 +31,70 @@ pub struct Target<'a> {
     pub table: &'a str,
 }
 
-/// What became of the call that should have written `records` and failed with `error`.
-pub fn of_error(
-    error: &SdkError<WriteRecordsError, HttpResponse>,
-    records: &[Record],
-    target: Target<'_>,
-) -> Written {
-    match error {
-        SdkError::ServiceError(service) => {
-            of_service_error(service.err(), service.raw().status().as_u16(), records, target)
-        }
-        SdkError::TimeoutError(_) => Written::Failed(Failure::Timeout, text(error)),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => {
-            Written::Failed(Failure::Timeout, text(error))
-        }
-        // Among them an answer that could not be read: the records may be stored.
-        _ => Written::Failed(Failure::Connection, text(error)),
+/// What became of the call that should have written `records`.
+pub fn of_answer(answer: Answer<'_>, records: &[Record], target: Target<'_>) -> Written {
+    let body: Value = serde_json::from_slice(answer.body).unwrap_or_default();
+    let is_stored = (200..300).contains(&answer.status);
+    if is_stored && (body.is_object() || answer.body.is_empty()) {
+        return Written::Stored;
+    }
+    let code = code(answer.kind, &body);
+    let said = said(answer, code, &body);
+    if is_stored {
+        // Of something between: the records may be stored.
+        return Written::Failed(Failure::Connection, said);
+    }
+    match code {
+        "RejectedRecordsException" => of_rejected(&body, records, said),
+        "InternalServerException" => Written::Failed(Failure::Server, said),
+        "InvalidEndpointException" => Written::Failed(Failure::Endpoint, said),
+        "ValidationException" => Written::Invalid(said),
+        "AccessDeniedException" => Written::Fatal(denied(&said, target)),
+        "ResourceNotFoundException" => Written::Fatal(missing(&said, target)),
+        _ => of_unknown(code, answer.status, said, target),
     }
 }
 
-fn of_service_error(
-    error: &WriteRecordsError,
-    status: u16,
-    records: &[Record],
-    target: Target<'_>,
-) -> Written {
-    let said = said(error, status);
-    match error {
-        WriteRecordsError::RejectedRecordsException(rejected) => {
-            of_rejected(rejected.rejected_records(), records, said)
+/// The name of an error: `namespace#Name:url` in the header or the body, of which all but the name may be left out
+/// (AWS JSON 1.0 protocol, "Operation error serialization").
+fn code<'a>(header: Option<&'a str>, body: &'a Value) -> &'a str {
+    let text = |name: &str| body.get(name).and_then(Value::as_str);
+    let full = header.or_else(|| text("__type")).or_else(|| text("code")).unwrap_or_default();
+    let name = full.split(':').next().unwrap_or_default();
+    name.rsplit('#').next().unwrap_or_default().trim()
+}
+
+fn said(answer: Answer<'_>, code: &str, body: &Value) -> String {
+    let message = ["message", "Message", "errorMessage"]
+        .into_iter()
+        .find_map(|name| body.get(name).and_then(Value::as_str));
+    let status = answer.status;
+    match (code, message) {
+        ("", Some(message)) => format!("HTTP {status}: {message}"),
+        ("", None) if body.is_null() && !answer.body.is_empty() => {
+            let text = String::from_utf8_lossy(answer.body);
+            let text: String = text.trim().chars().take(SAID_CHARS_MAX).collect();
+            format!("HTTP {status}: {text}")
         }
-        WriteRecordsError::ThrottlingException(_) => Written::Failed(Failure::Throttled, said),
-        WriteRecordsError::InternalServerException(_) => Written::Failed(Failure::Server, said),
-        WriteRecordsError::InvalidEndpointException(_) => Written::Failed(Failure::Endpoint, said),
-        WriteRecordsError::ValidationException(_) => Written::Invalid(said),
-        WriteRecordsError::AccessDeniedException(_) => Written::Fatal(denied(&said, target)),
-        WriteRecordsError::ResourceNotFoundException(_) => Written::Fatal(missing(&said, target)),
-        other => of_unknown(other.code().unwrap_or_default(), status, said, target),
+        ("", None) => format!("HTTP {status}"),
+        (code, Some(message)) => format!("{code}: {message}"),
+        (code, None) => format!("{code} (HTTP {status})"),
     }
+}
+
+/// Whether the credentials of the call were too old.
+pub fn is_expired(answer: Answer<'_>) -> bool {
+    if (200..300).contains(&answer.status) {
+        return false;
+    }
+    let body: Value = serde_json::from_slice(answer.body).unwrap_or_default();
+    matches!(code(answer.kind, &body), "ExpiredTokenException" | "RequestExpired")
 }
 
 /// Errors outside the service's model: of the front end, of the signature, of a proxy.
 fn of_unknown(code: &str, status: u16, said: String, target: Target<'_>) -> Written {
     match (code, status) {
-        // Temporary credentials are fetched anew by the chain.
+        // Temporary credentials are fetched anew.
         ("ExpiredTokenException" | "RequestExpired", _) => Written::Failed(Failure::Server, said),
         // The regional host answers so to calls that belong to a cell.
         ("UnknownOperationException", _) | (_, 421) => Written::Failed(Failure::Endpoint, said),
@@ -84,10 +110,12 @@ fn of_unknown(code: &str, status: u16, said: String, target: Target<'_>) -> Writ
     }
 }
 
-fn of_rejected(rejected: &[RejectedRecord], records: &[Record], said: String) -> Written {
-    let mut refused = Vec::with_capacity(rejected.len());
-    for record in rejected {
-        let at = usize::try_from(record.record_index()).unwrap_or(usize::MAX);
+fn of_rejected(body: &Value, records: &[Record], said: String) -> Written {
+    let rejected = body.get("RejectedRecords").and_then(Value::as_array);
+    let mut refused = Vec::new();
+    for record in rejected.into_iter().flatten() {
+        let at = record.get("RecordIndex").and_then(Value::as_u64);
+        let at = at.and_then(|at| usize::try_from(at).ok()).unwrap_or(usize::MAX);
         match records.get(at) {
             Some(written) => refused.push((at, refusal(record, written.time_ns))),
             // An index that points nowhere: find the record ourselves.
@@ -98,11 +126,12 @@ fn of_rejected(rejected: &[RejectedRecord], records: &[Record], said: String) ->
 }
 
 /// The class of a rejection, by what stands in its text: Timestream has no code for it.
-fn refusal(record: &RejectedRecord, time_ns: i64) -> Refusal {
-    let text = record.reason().unwrap_or_default();
+fn refusal(record: &Value, time_ns: i64) -> Refusal {
+    let text = record.get("Reason").and_then(Value::as_str).unwrap_or_default();
     let reason = text.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if record.existing_version().is_some() || says(&["version"]) {
+    if record.get("ExistingVersion").is_some_and(|version| !version.is_null()) || says(&["version"])
+    {
         Refusal::VersionConflict
     } else if says(&["future", "ahead of", "too new"]) || is_past_range(text, time_ns) {
         Refusal::TooFarInFuture
@@ -123,19 +152,6 @@ fn is_past_range(text: &str, time_ns: i64) -> bool {
     let end = range.and_then(|(range, _)| range.split_once(',')).map(|(_, end)| end.trim());
     let end: Option<jiff::Timestamp> = end.and_then(|end| end.parse().ok());
     end.is_some_and(|end| i128::from(time_ns) >= end.as_nanosecond())
-}
-
-fn said(error: &WriteRecordsError, status: u16) -> String {
-    match (error.code(), error.message()) {
-        (Some(code), Some(message)) => format!("{code}: {message}"),
-        (Some(code), None) => format!("{code} (HTTP {status})"),
-        (None, Some(message)) => format!("HTTP {status}: {message}"),
-        (None, None) => format!("HTTP {status}"),
-    }
-}
-
-fn text(error: &SdkError<WriteRecordsError, HttpResponse>) -> String {
-    telemetry::chain(error)
 }
 
 /// What a person can do who is told that a call is not allowed.

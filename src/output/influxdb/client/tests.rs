@@ -11,6 +11,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse,
 };
+use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -24,6 +25,7 @@ use crate::{
         pipeline::{
             lane::LaneConfig,
             pipeline::{FrameKey, Pipeline},
+            retry::Failure,
             row::Refusal,
             shape::Shape,
         },

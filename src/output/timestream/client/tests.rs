@@ -4,7 +4,7 @@ mod hostile;
 
 use std::collections::VecDeque;
 
-use aws_sdk_timestreamwrite::config::Credentials;
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use axum::{
     Router,
     extract::State,
@@ -35,6 +35,7 @@ type Answers = Arc<std::sync::Mutex<Server>>;
 struct Server {
     answers: VecDeque<(u16, Value)>,
     calls: Vec<(String, Value)>,
+    headers: Vec<HeaderMap>,
 }
 
 async fn answer(
@@ -45,6 +46,7 @@ async fn answer(
     let target = headers.get("x-amz-target").map_or("", |value| value.to_str().unwrap());
     let mut server = server.lock().unwrap();
     server.calls.push((target.to_owned(), serde_json::from_str(&body).unwrap()));
+    server.headers.push(headers.clone());
     let (status, body) = server.answers.pop_front().unwrap_or((200, json!({})));
     let json = [("content-type", "application/x-amz-json-1.0")];
     (StatusCode::from_u16(status).unwrap(), json, body.to_string())
@@ -70,13 +72,22 @@ async fn output(url: &str, create: Option<v1alpha1::TimestreamCreate>) -> Timest
         create,
         ..Timestream::default()
     };
-    let (config, discovers) = config::load(&spec).await.unwrap();
-    assert!(!discovers, "an endpoint of one's own is not discovered");
-    let keys = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-    let config = config.to_builder().credentials_provider(keys).build();
+    let settings = settings(&spec).await;
+    assert_eq!(settings.endpoint_url.as_deref(), Some(url), "one's own is not discovered");
+    with(spec, settings)
+}
+
+/// The settings for `spec`, with keys that are none.
+async fn settings(spec: &Timestream) -> Settings {
+    let settings = config::load(spec).await.unwrap();
+    let keys = Credentials::new("AKIDEXAMPLE", "secret", Some("token".into()), None, "test");
+    let sdk = settings.sdk.to_builder().credentials_provider(keys.clone()).build();
+    Settings { sdk, credentials: Some(SharedCredentialsProvider::new(keys)), ..settings }
+}
+
+fn with(spec: Timestream, settings: Settings) -> TimestreamOutput {
     let output = TimestreamOutput::new(spec);
-    let base = Base { client: Client::from_conf(config.clone()), config, discovers };
-    assert!(output.base.set(base).is_ok());
+    assert!(output.base.set(Base::new(settings, 4).unwrap()).is_ok());
     output
 }
 
@@ -266,6 +277,46 @@ async fn a_refused_call_is_searched_for_its_bad_record() {
 }
 
 #[tokio::test]
+async fn an_answer_of_something_between_is_none() {
+    let (output, _server) = server(vec![(200, json!("welcome")), (302, json!({}))]).await;
+    for _ in 0..2 {
+        let written = output.write(&batch()).await;
+        assert!(
+            matches!(written, Written::Failed(Failure::Connection | Failure::Server, _)),
+            "{written:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_signed_for_the_region_with_the_token() {
+    let (output, server) = server(vec![]).await;
+    assert_eq!(output.write(&batch()).await, Written::Stored);
+    let headers = server.lock().unwrap().headers[0].clone();
+    let header = |name: &str| headers.get(name).unwrap().to_str().unwrap();
+    let authorization = header("authorization");
+    assert!(
+        authorization.starts_with("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/"),
+        "{authorization}"
+    );
+    assert!(authorization.contains("/eu-west-1/timestream/aws4_request"), "{authorization}");
+    for signed in ["content-type", "host", "x-amz-date", "x-amz-security-token", "x-amz-target"] {
+        assert!(authorization.contains(signed), "{signed} is not signed: {authorization}");
+    }
+    assert_eq!(header("x-amz-security-token"), "token");
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_told() {
+    for url in ["localhost:8080", "http//x", "/a", "http://"] {
+        let spec = Timestream { endpoint_url: Some(url.to_owned()), ..Timestream::default() };
+        let settings = Settings { endpoint_url: Some(url.to_owned()), ..settings(&spec).await };
+        let error = Base::new(settings, 1).unwrap_err();
+        assert!(error.to_string().contains("endpointUrl"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_dead_endpoint_and_a_cut_connection_are_tried_again() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -342,11 +393,11 @@ async fn an_endpoint_is_discovered_and_found_anew_when_it_is_wrong() {
         (200, json!({ "Endpoints": [] })),
     ])
     .await;
-    let config = plain.base.get().unwrap().config.clone();
-    let output = TimestreamOutput::new(plain.spec.clone());
-    let base = Base { client: Client::from_conf(config.clone()), config, discovers: true };
-    assert!(output.base.set(base).is_ok());
+    let settings = Settings { endpoint_url: None, ..settings(&plain.spec).await };
+    let output = with(plain.spec.clone(), settings);
     output.client().await.unwrap();
+    let base = output.base().await.unwrap();
+    assert_eq!(output.endpoint(base).await.unwrap().uri, "https://127.0.0.1:1/");
     output.client().await.unwrap();
     assert_eq!(server.lock().unwrap().calls.len(), 1, "the endpoint is kept");
     output.set_found(None);

@@ -16,6 +16,7 @@ use proptest::{prelude::*, sample::select};
 
 use super::*;
 use crate::core::tests::changes::changed;
+use crate::output::timestream::outcome::Answer;
 
 /// A server that answers every call alike.
 #[derive(Clone, Debug)]
@@ -81,16 +82,20 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let plain = output("http://127.0.0.1:1", None).await;
-            let config = plain.base.get().unwrap().config.to_builder();
-            let config = config.http_client(fixed.clone()).build();
-            let base = Base { client: Client::from_conf(config.clone()), config, discovers };
-            let output = TimestreamOutput::new(plain.spec.clone());
-            assert!(output.base.set(base).is_ok());
+            let known = settings(&plain.spec).await;
+            let sdk = known.sdk.to_builder().http_client(fixed.clone()).build();
+            let endpoint_url = known.endpoint_url.clone().filter(|_| !discovers);
+            let output = with(plain.spec.clone(), Settings { sdk, endpoint_url, ..known });
             let batch = batch();
-            let written = output.write(&batch).await;
-            if let Written::Partly(refused) = &written {
-                assert!(!refused.is_empty());
-                assert!(refused.iter().all(|(at, _)| *at < batch.records.len()));
+            for kind in [None, Some("RejectedRecordsException:http://x"), Some("#")] {
+                let answer = Answer { status: fixed.status, kind, body: &fixed.body };
+                let written = outcome::of_answer(answer, &batch.records, output.target());
+                if let Written::Partly(refused) = &written {
+                    assert!(!refused.is_empty());
+                    assert!(refused.iter().all(|(at, _)| *at < batch.records.len()));
+                }
+                let is_stored = (200..300).contains(&fixed.status);
+                assert!(is_stored || written != Written::Stored);
             }
             drop(output.probe().await);
         });
