@@ -197,6 +197,8 @@ async fn agent(
             Down::Start(_) => {
                 report.emitted = emitted;
                 report.started_unix_ns = now_ns();
+                report.acked_to = frames.last().map_or(0, |frame| frame.seq);
+                report.acked_but = sizes.keys().copied().collect();
                 for frame in &frames {
                     if let Some(to_writer) = &to_writer {
                         to_writer.send(frame.clone()).unwrap();
@@ -215,6 +217,7 @@ async fn agent(
             }
             Down::Ack(ack) => {
                 report.acked += sizes[&ack.seq];
+                report.acked_but.retain(|seq| *seq != ack.seq);
                 add(&mut report.outputs, ack.outputs);
             }
             Down::Goodbye(_) => return,
@@ -261,6 +264,8 @@ fn ship(
             loop {
                 tokio::select! {
                     Some(frame) = new.recv() => {
+                        report.acked_to = frame.seq;
+                        report.acked_but.push(frame.seq);
                         waiting.insert(frame.seq, frame.clone());
                         let message = ToAggregator { message: Some(Up::Frame(frame)) };
                         drop(end.tx.send(message).await);
@@ -269,6 +274,7 @@ fn ship(
                         Some(Down::Ack(ack)) => {
                             if let Some(frame) = waiting.remove(&ack.seq) {
                                 report.acked += samples_in(&frame);
+                                report.acked_but.retain(|seq| *seq != ack.seq);
                                 add(&mut report.outputs, ack.outputs.clone());
                                 drop(acked.send(ack).await);
                             }

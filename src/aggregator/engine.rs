@@ -148,7 +148,7 @@ impl Engine {
         let now_ms = clock::unix_ms();
         let found_outcome = settings.former.as_ref().is_some_and(|former| former.outcome.is_some());
         let run = settings.plan.run.to_string();
-        let writers = Writers::new(&run, settings.plan.replicas, settings.former.is_some());
+        let writers = Writers::new(&run, settings.plan.replicas, settings.former.is_some(), now_ms);
         Self {
             rally: Rally::new(RallyConfig::new(&settings.plan), settings.former, now_ms),
             data: DataPath::new(settings.outputs),
@@ -314,6 +314,7 @@ impl Engine {
             let input = Input::Acked {
                 instance_id: key.instance_id,
                 incarnation: key.incarnation.to_string(),
+                seq: key.seq,
                 samples: sample_count,
                 outputs: outputs.clone(),
             };

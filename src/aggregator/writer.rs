@@ -178,6 +178,7 @@ impl Shell {
                 self.sessions.remove(&id);
                 self.writer.closed(id);
             }
+            SessionEvent::Message(Message::Report(report)) => self.writer.reported(id, &report),
             // All else is for the aggregator.
             SessionEvent::Message(_) | SessionEvent::Ledger(_) => {}
         }
@@ -287,7 +288,7 @@ impl Shell {
         let Acked { key, outputs, again, sample_count } = acked;
         let FrameKey { instance_id, incarnation, seq } = key;
         if !again {
-            self.writer.settled(instance_id, &incarnation, sample_count, &outputs);
+            self.writer.settled(instance_id, &incarnation, (seq, sample_count), &outputs);
         }
         if let Some(session) = self.writer.session_of(instance_id, &incarnation) {
             self.send(session, to_agent::Message::Ack(Ack { seq, outputs }));

@@ -16,7 +16,7 @@ pub mod session {
 }
 
 /// Version of the session protocol that this build speaks (`Hello.protocol`).
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Largest encoded message either side accepts, in bytes. A frame closes at a quarter of it.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

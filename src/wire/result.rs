@@ -1,7 +1,10 @@
 //! The result document: what the aggregator publishes, the operator copies into the status, and `weir run --result`
 //! writes. One document while the run goes on and after it: without `outcome` it tells the progress.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use prost::bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -79,6 +82,39 @@ pub struct LostAccount {
     /// Samples it is known to have read from k6.
     pub emitted: u64,
     /// What became of them, by output.
+    #[serde(default)]
+    pub outputs: BTreeMap<String, OutputAccount>,
+    /// Its process, and which of that one's frames are settled; none where too many would have to be named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<(String, SettledFrames)>,
+}
+
+/// The settled frames of an agent process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettledFrames {
+    /// Frames up to this one were acknowledged when the agent last said so, but for `acked_but`.
+    pub acked_to: u64,
+    /// Not acknowledged then.
+    #[serde(default)]
+    pub acked_but: BTreeSet<u64>,
+    /// What became of the acknowledged ones.
+    pub acked: Counted,
+    /// Settled frames beside those, by number.
+    #[serde(default)]
+    pub frames: BTreeMap<u64, Counted>,
+    /// What is settled of others.
+    #[serde(default)]
+    pub parts: BTreeMap<u64, Counted>,
+}
+
+/// So many samples, and what became of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counted {
+    /// Samples.
+    pub samples: u64,
+    /// By output.
     #[serde(default)]
     pub outputs: BTreeMap<String, OutputAccount>,
 }

@@ -177,6 +177,12 @@ struct FakeAgent {
     refused: bool,
 }
 
+/// Which frames are acknowledged.
+fn note(report: &mut Report, unacked: &BTreeMap<u64, Frame>) {
+    report.acked_to = report.acked_to.max(unacked.keys().last().copied().unwrap_or(0));
+    report.acked_but = unacked.keys().copied().collect();
+}
+
 impl FakeAgent {
     fn new(id: u32, manner: Manner) -> Self {
         let phase =
@@ -321,6 +327,7 @@ impl FakeAgent {
             ..Frame::default()
         };
         self.unacked.insert(frame.seq, frame.clone());
+        note(&mut self.report, &self.unacked);
         frame
     }
 
@@ -368,6 +375,7 @@ impl FakeAgent {
                 if self.unacked.remove(&ack.seq).is_some() {
                     self.report.acked += SAMPLES;
                     self.count(&ack.outputs);
+                    note(&mut self.report, &self.unacked);
                 }
             }
             Down::Start(_)

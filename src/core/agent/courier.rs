@@ -1,10 +1,13 @@
 //! What an agent says to the writer of its samples, where that is not the aggregator: a greeting in each session, then
-//! frames. The aggregator hears everything else, the counts among it.
+//! frames, and with them now and then which of them were acknowledged. The aggregator hears everything else.
 
 use crate::{
     core::samples::spool::Spool,
     wire::session::{Hello, to_aggregator::Message},
 };
+
+/// Frames between two reports: a writer keeps by itself what the agent has not said to be acknowledged.
+const REPORT_FRAMES: u32 = 16;
 
 /// Where the session stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,12 +28,14 @@ enum Stage {
 pub struct Courier {
     replica: u32,
     stage: Stage,
+    /// Frames sent since the writer was told what was acknowledged.
+    unreported: u32,
 }
 
 impl Courier {
     /// For the writer that is this replica, from 1.
     pub const fn new(replica: u32) -> Self {
-        Self { replica, stage: Stage::Down }
+        Self { replica, stage: Stage::Down, unreported: 0 }
     }
 
     /// A session was dialled.
@@ -63,12 +68,20 @@ impl Courier {
             Stage::Down | Stage::Greeted => None,
             Stage::Dialled => {
                 self.stage = Stage::Greeted;
+                self.unreported = 0;
                 spool.rewind();
                 // A writer wants to know whose frames come and what it is they have been counted for, and no more.
                 let hello = Hello { replica: self.replica, setup_data: None, ..hello() };
                 Some(Message::Hello(hello))
             }
-            Stage::Up => spool.next_frame().map(Message::Frame),
+            Stage::Up if self.unreported >= REPORT_FRAMES && spool.has_next() => {
+                self.unreported = 0;
+                hello().report.map(Message::Report)
+            }
+            Stage::Up => {
+                self.unreported += 1;
+                spool.next_frame().map(Message::Frame)
+            }
         }
     }
 }

@@ -223,6 +223,8 @@ fn state(report: &Report) -> Report {
         last_seq: 0,
         dropped: 0,
         unreadable: 0,
+        acked_to: 0,
+        acked_but: Vec::new(),
         ..report.clone()
     }
 }

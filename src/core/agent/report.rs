@@ -47,6 +47,8 @@ impl Machine {
             vus: self.vus,
             vus_max: self.vus_max,
             last_seq: account.totals.last_seq,
+            acked_to: account.totals.sent_to,
+            acked_but: account.totals.unacked.iter().copied().collect(),
             dropped: account.totals.dropped,
             unreadable: account.totals.unreadable,
             dropped_why: account.totals.dropped_why.clone(),

@@ -95,6 +95,8 @@ pub enum Input {
         instance_id: u32,
         /// Its process.
         incarnation: String,
+        /// The frame.
+        seq: u64,
         /// Samples of the frame.
         samples: u64,
         /// What became of the frame's samples.

@@ -24,7 +24,7 @@ impl Missing {
     pub(super) fn of(runner: &Runner) -> Self {
         let report = &runner.report;
         let held = runner.held_anywhere();
-        let settled = runner.settled_anywhere().saturating_add(report.dropped);
+        let settled = runner.settled.sum().samples.saturating_add(report.dropped);
         let framed = report.framed.max(settled.saturating_add(held));
         let open = framed - settled;
         Self {
@@ -131,7 +131,8 @@ mod tests {
         let report =
             Report { emitted: 100, framed: 90, acked: 20, dropped: 5, ..Report::default() };
         let runner = |held, settled| {
-            let runner = Runner { held, settled, report: report.clone(), ..Runner::default() };
+            let mut runner = Runner { held, report: report.clone(), ..Runner::default() };
+            runner.settled.settle(1, settled, &[]);
             let early = Runner { settled_early: 3, ..runner.clone() };
             let Missing { unframed, spool, aggregator } = Missing::of(&runner);
             let less = Missing { aggregator: aggregator.saturating_sub(3), unframed, spool };

@@ -10,6 +10,7 @@ pub mod input;
 pub mod rally;
 pub mod roster;
 pub mod runner;
+pub mod settled;
 mod told;
 
 mod missing;

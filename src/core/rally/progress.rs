@@ -17,6 +17,9 @@ use crate::{
 
 /// Lost instances whose accounts are published: with more, the run is no longer one whose counts matter.
 const LOST_ACCOUNTS_MAX: usize = 1000;
+/// Frames of lost instances that are published one by one, about a hundred bytes each, so that what a writer tells a next
+/// aggregator is put together with them exactly; an instance counts as one more.
+const LOST_FRAMES_MAX: usize = 2000;
 /// Longest reason of an agent that is passed on with its dropped samples, in bytes.
 const WHY_BYTES_MAX: usize = 512;
 /// Instances named in a message.
@@ -322,15 +325,22 @@ impl Rally {
             return Vec::new();
         }
         let ids = self.roster.lost().iter().take(LOST_ACCOUNTS_MAX);
+        let mut room = LOST_FRAMES_MAX;
         ids.filter_map(|id| {
-            let mut account = self.roster.get(*id)?.account(&self.config.outputs);
+            let runner = self.roster.get(*id)?;
+            let mut account = runner.account(&self.config.outputs);
             for own in account.outputs.values_mut() {
                 own.rejected.remove(RUNNER_LOST);
             }
+            let named = runner.settled.frames().count() + runner.settled.parts().count();
+            let left = room.checked_sub(1 + named);
+            room = left.unwrap_or(room);
+            let settled = left.and(runner.settled_of.clone());
             Some(LostAccount {
                 instance_id: *id,
                 emitted: account.emitted,
                 outputs: account.outputs,
+                settled: settled.map(|of| (of.to_string(), runner.settled.known().clone())),
             })
         })
         .collect()

@@ -177,15 +177,15 @@ impl Rally {
             Input::Closed(session) => self.closed(session, now_ms),
             Input::Held { instance_id, samples } => self.roster.hold(instance_id, samples),
             Input::SettledEarly(samples) => self.roster.settle_early(&samples),
-            Input::Acked { instance_id, incarnation, samples, outputs } => {
+            Input::Acked { instance_id, incarnation, seq, samples, outputs } => {
                 self.roster.update(instance_id, |runner| {
                     if runner.incarnation.as_deref() == Some(incarnation.as_str()) {
-                        runner.settle(samples, &outputs);
+                        runner.settle(seq, samples, &outputs);
                     }
                 });
             }
             Input::Tallied(tally) => {
-                self.roster.update(tally.instance_id, |runner| runner.take_tally(tally));
+                self.roster.update(tally.instance_id, |runner| runner.take_tally(&tally));
             }
             Input::InFlight(in_flight) => self.in_flight = in_flight,
             Input::OutputReady(at) => {
@@ -316,7 +316,7 @@ impl Rally {
             return;
         }
         for account in &former.lost_accounts {
-            self.roster.update(account.instance_id, |r| r.inherited = Some(account.clone()));
+            self.roster.update(account.instance_id, |runner| runner.inherit(account));
         }
         if former.started_unix_ms.is_some() {
             self.note_started(now_ms);

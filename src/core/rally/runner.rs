@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{input::SessionId, told::Told};
+use super::{input::SessionId, settled::Settled, told::Told};
 use crate::wire::{
     result::{LostAccount, OutputAccount},
     session::{AgentPhase, OutputCounts, Report},
@@ -37,14 +37,23 @@ pub struct Account {
 }
 
 impl Account {
-    /// Adds the counts of acknowledged frames.
-    pub fn add(&mut self, outputs: &[OutputCounts]) {
-        for counts in outputs {
-            let own = self.outputs.entry(counts.name.clone()).or_default();
+    fn add_all(&mut self, outputs: &BTreeMap<String, OutputAccount>) {
+        for (name, counts) in outputs {
+            let own = self.outputs.entry(name.clone()).or_default();
             own.stored = own.stored.saturating_add(counts.stored);
             for (reason, count) in &counts.rejected {
                 let total = own.rejected.entry(reason.clone()).or_default();
                 *total = total.saturating_add(*count);
+            }
+        }
+    }
+
+    /// Counts only grow: of two of the same output, the one that counts more is the newer.
+    fn raise(&mut self, by: &BTreeMap<String, OutputAccount>) {
+        for (name, other) in by {
+            let own = self.outputs.entry(name.clone()).or_default();
+            if settled_count(other) > settled_count(own) {
+                own.clone_from(other);
             }
         }
     }
@@ -89,14 +98,14 @@ pub struct Runner {
     pub has_last_ledger: bool,
     /// Set when it is lost.
     pub loss: Option<Loss>,
-    /// What this process knows to be settled of its samples: its own count when it first came, and every frame since.
-    pub tally: Account,
+    /// What is known to be settled of its samples, by whom ever: acknowledgements reach it later.
+    pub settled: Settled,
+    /// The process whose samples these are. It is known before the instance is where its writer told first.
+    pub settled_of: Option<Arc<str>>,
     /// Samples of its frames that this process holds.
     pub held: u64,
     /// Of these, samples that are settled though their frames are not, as far as was last told.
     pub settled_early: u64,
-    /// Samples of its frames that are settled, as far as this process knows: acknowledgements reach it later.
-    pub settled: u64,
     /// What a former aggregator knew of it when it was lost.
     pub inherited: Option<LostAccount>,
     /// What a writer told of it, where one writes its samples.
@@ -135,46 +144,43 @@ impl Runner {
     }
 
     /// A frame that was held is settled.
-    pub fn settle(&mut self, samples: u64, outputs: &[OutputCounts]) {
+    pub fn settle(&mut self, seq: u64, samples: u64, outputs: &[OutputCounts]) {
         self.held = self.held.saturating_sub(samples);
-        self.settled = self.settled.saturating_add(samples);
-        self.tally.add(outputs);
+        self.settled.settle(seq, samples, outputs);
     }
 
     /// Takes a report in. A phase never goes back.
     pub fn take(&mut self, report: Report) {
         let phase = AgentPhase::try_from(report.phase).unwrap_or(AgentPhase::Unspecified);
         self.phase = Some(self.phase.map_or(phase, |before| before.max(phase)));
-        self.settled = self.settled.max(report.acked);
+        self.settled.take_report(&report);
         self.report = report;
     }
 
     /// What it adds to the run's account. Of an instance that is lost and away, what nobody can hand over any more
     /// counts as refused, so that the books of a run that tolerates the loss close.
     pub fn account(&self, outputs: &[String]) -> Account {
+        let emitted = self.report.emitted;
+        let mut account = Account { emitted, outputs: self.settled.sum().outputs.clone() };
+        self.settled.parts().for_each(|part| account.add_all(&part.outputs));
+        account.outputs.retain(|name, _| outputs.contains(name));
         if !self.is_known() {
-            let mut account = Account::default();
             if let Some(lost) = &self.inherited {
                 account.emitted = lost.emitted;
-                account.outputs.clone_from(&lost.outputs);
+                // Of too many frames nobody could say which they were.
+                if lost.settled.is_none() {
+                    account.raise(&lost.outputs);
+                }
             }
-            self.raise_by_told(&mut account, outputs);
             if self.inherited.is_some() || self.told.is_some() {
                 account.close(outputs);
             }
             return account;
         }
-        let mut account = Account { emitted: self.report.emitted, ..Account::default() };
-        let is_away = self.loss.is_some() && self.session.is_none();
-        if is_away {
-            account.outputs.clone_from(&self.tally.outputs);
-            self.raise_by_told(&mut account, outputs);
+        if self.loss.is_some() && self.session.is_none() {
             account.close(outputs);
             return account;
         }
-        account.add(&self.report.outputs);
-        account.outputs.retain(|name, _| outputs.contains(name));
-        self.raise_by_told(&mut account, outputs);
         let unreadable = self.report.unreadable.min(self.report.dropped);
         let full = self.report.dropped - unreadable;
         for (reason, count) in [(SPOOL_FULL, full), (SPOOL_UNREADABLE, unreadable)] {
@@ -183,11 +189,9 @@ impl Runner {
                 own.rejected.insert(reason.to_owned(), count);
             }
         }
-        // A writer tells what was settled since the instance reported what it emitted.
+        // Frames are settled that the instance had not read when it reported.
         let settled = account.outputs.values().map(settled_count).max().unwrap_or(0);
-        if self.told.is_some() {
-            account.emitted = account.emitted.max(settled);
-        }
+        account.emitted = account.emitted.max(settled);
         account
     }
 }

@@ -6,7 +6,7 @@ use super::{
     cause,
     input::{Action, SessionId},
     rally::{AWAY_MS, Rally, START_SPREAD_MS, Step},
-    runner::{Account, Runner},
+    runner::Runner,
 };
 use crate::{
     api::v1alpha1::Reason,
@@ -56,14 +56,13 @@ impl Rally {
             self.start_those_who_waited(now_ms);
         }
         self.roster.update(id, |runner| {
-            runner.incarnation = Some(incarnation);
+            runner.incarnation = Some(incarnation.clone());
             runner.born_unix_ns = hello.born_unix_ns;
             runner.session = Some(session);
             runner.back_by_ms = None;
             if is_new {
-                (runner.held, runner.settled) = (0, report.acked);
-                runner.tally = Account::default();
-                runner.tally.add(&report.outputs);
+                runner.held = 0;
+                runner.count_for(incarnation);
             }
             if runner.loss.as_ref().is_some_and(|loss| !loss.is_final) {
                 runner.loss = None;

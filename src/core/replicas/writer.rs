@@ -7,17 +7,19 @@ use std::{
 
 use crate::{
     core::{
-        pipeline::pipeline::Early, plan::RunPlan, rally::input::SessionId,
+        pipeline::pipeline::Early,
+        plan::RunPlan,
+        rally::{input::SessionId, settled::Settled},
         replicas::share::replica_of,
     },
     wire::{
         PROTOCOL,
-        session::{Hello, OutputCounts, Tally, WriterOutput, WriterState},
+        session::{Hello, OutputCounts, Report, SettledFrame, Tally, WriterOutput, WriterState},
     },
 };
 
-/// Tallies in one message: a few hundred bytes each.
-const TALLIES_MAX: usize = 2000;
+/// Tallies in one message: a few hundred bytes each, and a few thousand where a new session is told all.
+const TALLIES_MAX: usize = 500;
 /// Shortest time between two states, in milliseconds.
 const STATE_MS: i64 = 200;
 /// Time between two states when nothing has changed, in milliseconds.
@@ -30,9 +32,10 @@ type Source = (u32, Arc<str>);
 struct Agent {
     session: Option<SessionId>,
     held: u64,
-    settled: u64,
-    outputs: Vec<OutputCounts>,
-    early: Early,
+    settled: Settled,
+    /// Settled frames that replica 0 has not been told of in this session.
+    untold: BTreeSet<u64>,
+    early: BTreeMap<u64, Early>,
 }
 
 /// What a writer knows.
@@ -70,7 +73,7 @@ impl Writer {
     }
 
     /// Takes an agent in, and answers the session that it had before. What it knows to be settled is a part of its tally
-    /// from now on, unless it was here before.
+    /// from now on.
     ///
     /// # Errors
     /// Why it cannot be served.
@@ -83,12 +86,8 @@ impl Writer {
             return Err(why);
         }
         let source: Source = (hello.instance_id, hello.incarnation.as_str().into());
-        let report = hello.report.clone().unwrap_or_default();
-        let agent = self.agents.entry(source.clone()).or_insert_with(|| Agent {
-            settled: report.acked,
-            outputs: report.outputs,
-            ..Agent::default()
-        });
+        let agent = self.agents.entry(source.clone()).or_default();
+        agent.settled.take_report(&hello.report.clone().unwrap_or_default());
         let before = agent.session.replace(session);
         before.map(|before| self.sessions.remove(&before));
         self.sessions.insert(session, source.clone());
@@ -124,10 +123,16 @@ impl Writer {
         let Some(source) = self.sessions.remove(&session) else { return };
         let Some(agent) = self.agents.get_mut(&source) else { return };
         agent.session = None;
-        if agent.held == 0 && agent.settled == 0 {
+        if agent.held == 0 && agent.settled.sum().samples == 0 {
             self.agents.remove(&source);
             self.untold.remove(&source);
         }
+    }
+
+    /// An agent says which of its frames were acknowledged: they need not be known one by one any more.
+    pub fn reported(&mut self, session: SessionId, report: &Report) {
+        let Some(source) = self.sessions.get(&session).cloned() else { return };
+        self.change(source, |agent| agent.settled.take_report(report));
     }
 
     /// Whose frames come by this session.
@@ -152,23 +157,24 @@ impl Writer {
         });
     }
 
-    /// A frame that was held is settled.
+    /// A frame that was held, with so many samples, is settled.
     pub fn settled(
         &mut self,
         instance_id: u32,
         incarnation: &Arc<str>,
-        samples: u64,
+        (seq, samples): (u64, u64),
         outputs: &[OutputCounts],
     ) {
         self.change((instance_id, incarnation.clone()), |agent| {
             agent.held = agent.held.saturating_sub(samples);
-            agent.settled = agent.settled.saturating_add(samples);
-            add(&mut agent.outputs, outputs);
+            if agent.settled.settle(seq, samples, outputs) {
+                agent.untold.insert(seq);
+            }
         });
     }
 
     /// What became so far of samples whose frames are still held, of each agent process that has such.
-    pub fn settled_early(&mut self, early: &BTreeMap<Source, Early>) {
+    pub fn settled_early(&mut self, early: &BTreeMap<Source, BTreeMap<u64, Early>>) {
         for (source, agent) in &mut self.agents {
             let now = early.get(source).cloned().unwrap_or_default();
             if agent.early != now {
@@ -188,6 +194,9 @@ impl Writer {
     /// A session with replica 0 is up: it is to be told everything.
     pub fn dialled(&mut self) {
         self.told = None;
+        for agent in self.agents.values_mut() {
+            agent.untold = agent.settled.frames().collect();
+        }
         self.untold = self.agents.keys().cloned().collect();
     }
 
@@ -205,7 +214,7 @@ impl Writer {
         while tallies.len() < TALLIES_MAX
             && let Some(source) = self.untold.pop_first()
         {
-            tallies.extend(self.agents.get(&source).map(|agent| agent.tally(&source)));
+            tallies.extend(self.agents.get_mut(&source).map(|agent| agent.tally(&source)));
         }
         let state = WriterState {
             protocol: PROTOCOL,
@@ -229,30 +238,19 @@ impl Writer {
 }
 
 impl Agent {
-    fn tally(&self, source: &Source) -> Tally {
-        let mut outputs = self.outputs.clone();
-        add(&mut outputs, &self.early.outputs);
+    fn tally(&mut self, source: &Source) -> Tally {
+        let untold = std::mem::take(&mut self.untold);
+        let early = self.early.iter().map(|(seq, early)| SettledFrame {
+            seq: *seq,
+            samples: early.samples,
+            outputs: early.outputs.clone(),
+        });
         Tally {
             instance_id: source.0,
             incarnation: source.1.to_string(),
-            settled: self.settled,
             held: self.held,
-            settled_early: self.early.samples,
-            outputs,
-        }
-    }
-}
-
-fn add(to: &mut Vec<OutputCounts>, counts: &[OutputCounts]) {
-    for more in counts {
-        let Some(own) = to.iter_mut().find(|own| own.name == more.name) else {
-            to.push(more.clone());
-            continue;
-        };
-        own.stored = own.stored.saturating_add(more.stored);
-        for (reason, count) in &more.rejected {
-            let own = own.rejected.entry(reason.clone()).or_default();
-            *own = own.saturating_add(*count);
+            early: early.collect(),
+            ..self.settled.tally(&untold)
         }
     }
 }

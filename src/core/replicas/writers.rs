@@ -10,14 +10,14 @@ use crate::{
     },
 };
 
-/// How long what a writer said last counts after its session ended, in milliseconds: one that is back sooner has told anew,
-/// and one that is not holds nothing any more.
+/// How long a writer that is away is waited for, in milliseconds: what it holds and has settled, it tells when it is back,
+/// and one that is not back by then holds nothing any more.
 const AWAY_MS: i64 = 15_000;
 
 #[derive(Debug, Default)]
 struct Writer {
     session: Option<SessionId>,
-    /// When it went away; none while it is here, and before it first came.
+    /// Since when it is away; none while it is here, and before it first came to the first aggregator.
     away_since_ms: Option<i64>,
     outputs: Vec<WriterOutput>,
     in_flight: bool,
@@ -49,9 +49,12 @@ pub struct News {
 }
 
 impl Writers {
-    /// The writers of a run with so many replicas. `is_successor`: another aggregator was here before.
-    pub fn new(run: &str, replicas: u32, is_successor: bool) -> Self {
-        let all = (1..replicas).map(|replica| (replica, Writer::default())).collect();
+    /// The writers of a run with so many replicas. `is_successor`: another aggregator was here before, whom they told what
+    /// this one is yet to hear.
+    pub fn new(run: &str, replicas: u32, is_successor: bool, now_ms: i64) -> Self {
+        let away_since_ms = is_successor.then_some(now_ms);
+        let away = || Writer { away_since_ms, ..Writer::default() };
+        let all = (1..replicas).map(|replica| (replica, away())).collect();
         Self { run: run.to_owned(), is_successor, all, sessions: BTreeMap::new() }
     }
 
@@ -135,11 +138,11 @@ impl Writers {
         troubles.next().unwrap_or_default()
     }
 
-    /// Whether a writer holds frames, as far as is known.
+    /// Whether a writer holds frames, or may: one that is away has not told what came since.
     pub fn are_in_flight(&self, now_ms: i64) -> bool {
-        self.all.values().any(|writer| {
-            let is_gone = writer.away_since_ms.is_some_and(|at| now_ms >= at + AWAY_MS);
-            writer.in_flight && !is_gone
+        self.all.values().any(|writer| match writer.away_since_ms {
+            Some(at_ms) => now_ms < at_ms.saturating_add(AWAY_MS),
+            None => writer.in_flight,
         })
     }
 

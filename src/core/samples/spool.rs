@@ -103,8 +103,6 @@ pub struct Spool {
     frames: BTreeMap<u64, Kept>,
     /// Frames up to this one were sent in the session that is up now.
     sent: u64,
-    /// The highest frame that was ever sent.
-    ever_sent: u64,
     /// The last frame before those that are on disk alone; none when there are none.
     head_end: Option<u64>,
     /// Frames up to this one were written, or acknowledged before.
@@ -181,7 +179,6 @@ impl Spool {
             header,
             frames: BTreeMap::new(),
             sent: 0,
-            ever_sent: 0,
             head_end: None,
             written: 0,
             queue: Queue::default(),
@@ -237,13 +234,13 @@ impl Spool {
         let (seq, frame) = self.peek()?;
         let frame = Frame::clone(frame);
         self.sent = seq;
-        self.ever_sent = self.ever_sent.max(seq);
+        self.totals.send(seq);
         Some(frame)
     }
 
     /// Takes an acknowledgement. One for a frame that was not sent, or is not held any more, changes nothing.
     pub fn ack(&mut self, ack: &Ack) {
-        if ack.seq > self.ever_sent {
+        if ack.seq > self.totals.sent_to {
             return;
         }
         let Some(kept) = self.frames.remove(&ack.seq) else { return };

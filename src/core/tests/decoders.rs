@@ -49,8 +49,8 @@ use crate::{
         result::RunResult,
         session::{
             self, Ack, AgentPhase, Frame, Hello, Outcome, OutputCounts, Report, Requirements,
-            Tally, Terms, ToAgent, ToAggregator, WantBundle, WriterOutput, WriterState,
-            to_agent::Message as Down, to_aggregator::Message as Up,
+            SettledFrame, Tally, Terms, ToAgent, ToAggregator, WantBundle, WriterOutput,
+            WriterState, to_agent::Message as Down, to_aggregator::Message as Up,
         },
     },
 };
@@ -177,10 +177,13 @@ fn writer_state(replica: u32) -> WriterState {
     let tally = Tally {
         instance_id: 2,
         incarnation: "i".to_owned(),
-        settled: 3,
         held: 2,
-        settled_early: 1,
+        acked: 3,
         outputs: counts(),
+        acked_to: 9,
+        acked_but: vec![7, 9],
+        settled: vec![SettledFrame { seq: 9, samples: 7, outputs: counts() }],
+        early: vec![SettledFrame { seq: 10, samples: 7, outputs: counts() }],
     };
     let output = WriterOutput { ready: true, duplicates: 1, ..WriterOutput::default() };
     WriterState {
@@ -253,7 +256,7 @@ impl Field {
             rally: Rally::new(config(), former, 0),
             verdict: Verdict::new(false, false),
             pipeline: Pipeline::new(vec![lane, of_rows]),
-            writers: Writers::new(RUN, 3, false),
+            writers: Writers::new(RUN, 3, false, 0),
             now_ms: 0,
             has_ended: false,
         }
@@ -338,6 +341,7 @@ impl Field {
             let input = Input::Acked {
                 instance_id: acked.key.instance_id,
                 incarnation: acked.key.incarnation.to_string(),
+                seq: acked.key.seq,
                 samples: acked.sample_count,
                 outputs: acked.outputs,
             };

@@ -7,3 +7,4 @@ mod decoders;
 pub(in crate::core) mod dice;
 pub(in crate::core) mod disk;
 pub(crate) mod k6;
+mod replicas;

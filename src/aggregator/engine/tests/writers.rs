@@ -56,6 +56,7 @@ impl Link {
                         frame = new.recv() => {
                             let Some(frame) = frame else { return };
                             unacked.insert(frame.seq, frame.clone());
+                            note(&mut report, &unacked);
                             let letter = ToAggregator { message: Some(Up::Frame(frame)) };
                             is_up = end.tx.send(letter).await.is_ok();
                         }
@@ -64,6 +65,7 @@ impl Link {
                                 if unacked.remove(&ack.seq).is_some() {
                                     report.acked += SAMPLES;
                                     add(&mut report.outputs, &ack.outputs);
+                                    note(&mut report, &unacked);
                                 }
                                 if acked.send(ack).await.is_err() {
                                     return;

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Lane, Pipeline, Share};
+use super::{Pipeline, Share};
 use crate::wire::session::OutputCounts;
 
-/// What became so far of samples whose frames are still held.
+/// What became so far of samples of a frame that is still held.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Early {
     /// Samples that all outputs are done with. Where there are several outputs, at most so many.
@@ -35,19 +35,24 @@ impl Pipeline {
         counts
     }
 
-    /// What became so far of samples of held frames, by instance and process.
-    pub fn early_by_source(&self) -> BTreeMap<(u32, Arc<str>), Early> {
-        let mut by_source: BTreeMap<_, Early> = BTreeMap::new();
+    /// What became so far of samples of held frames, by instance and process, and by frame.
+    pub fn early_by_source(&self) -> BTreeMap<(u32, Arc<str>), BTreeMap<u64, Early>> {
+        let mut by_source: BTreeMap<_, BTreeMap<u64, Early>> = BTreeMap::new();
         for held in self.frames.values() {
-            let key = (held.key.instance_id, held.key.incarnation.clone());
-            let early = by_source.entry(key).or_default();
             let open = held.shares.iter().map(|share| share.open).max().unwrap_or(0);
-            early.samples += held.sample_count - open;
-            let names = self.lanes.iter().map(Lane::name);
-            early.outputs.resize_with(self.lanes.len(), OutputCounts::default);
-            for ((counts, share), name) in early.outputs.iter_mut().zip(&held.shares).zip(names) {
-                share.add_to(counts);
-                name.clone_into(&mut counts.name);
+            let shares = held.shares.iter().zip(&self.lanes);
+            let outputs: Vec<OutputCounts> = shares
+                .map(|(share, lane)| {
+                    let mut counts =
+                        OutputCounts { name: lane.name().to_owned(), ..OutputCounts::default() };
+                    share.add_to(&mut counts);
+                    counts
+                })
+                .collect();
+            if outputs.iter().any(|of| of.stored > 0 || !of.rejected.is_empty()) {
+                let key = (held.key.instance_id, held.key.incarnation.clone());
+                let early = Early { samples: held.sample_count - open, outputs };
+                by_source.entry(key).or_default().insert(held.key.seq, early);
             }
         }
         by_source

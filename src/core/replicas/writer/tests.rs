@@ -29,7 +29,8 @@ fn counts(stored: u64) -> Vec<OutputCounts> {
 }
 
 fn hello(instance_id: u32, acked: u64) -> Hello {
-    let report = Report { acked, outputs: counts(acked), ..Report::default() };
+    let acked_to = acked;
+    let report = Report { acked, acked_to, outputs: counts(acked), ..Report::default() };
     Hello {
         protocol: PROTOCOL,
         run: "ns/run/uid".to_owned(),
@@ -45,12 +46,16 @@ fn incarnation() -> Arc<str> {
     "i".into()
 }
 
-/// Settled, held and stored of each tally that is told now.
-fn told(writer: &mut Writer) -> Vec<(u32, u64, u64, u64)> {
+/// Of each tally that is told now: samples that the agent knows to be acknowledged, what is held, and the samples of each
+/// frame that is settled besides.
+fn told(writer: &mut Writer) -> Vec<(u32, u64, u64, Vec<u64>)> {
     let state = writer.state(false, 0);
     let of = |tally: &Tally| {
-        let stored = tally.outputs.iter().map(|counts| counts.stored).sum();
-        (tally.instance_id, tally.settled, tally.held, stored)
+        let stored = |outputs: &[OutputCounts]| outputs.iter().map(|of| of.stored).sum::<u64>();
+        assert_eq!(stored(&tally.outputs), tally.acked);
+        let frames = tally.settled.iter().inspect(|f| assert_eq!(stored(&f.outputs), f.samples));
+        let frames = frames.map(|frame| frame.samples).collect();
+        (tally.instance_id, tally.acked, tally.held, frames)
     };
     state.tallies.iter().map(of).collect()
 }
@@ -80,17 +85,39 @@ fn a_tally_begins_with_what_the_agent_knew_and_outlives_its_sessions() {
     let mut writer = writer();
     writer.opened(SessionId(1), &hello(2, 100)).unwrap();
     writer.held(2, &incarnation(), 30);
-    assert_eq!(told(&mut writer), [(2, 100, 30, 100)]);
-    writer.settled(2, &incarnation(), 20, &counts(20));
+    assert_eq!(told(&mut writer), [(2, 100, 30, vec![])]);
+    writer.settled(2, &incarnation(), (101, 20), &counts(20));
     writer.closed(SessionId(1));
-    assert_eq!(told(&mut writer), [(2, 120, 10, 120)]);
-    // It has not heard of all acknowledgements, which changes nothing: they are in the tally.
-    writer.opened(SessionId(2), &hello(2, 110)).unwrap();
-    writer.settled(2, &incarnation(), 10, &counts(10));
-    assert_eq!(told(&mut writer), [(2, 130, 0, 130)]);
+    assert_eq!(told(&mut writer), [(2, 100, 10, vec![20])]);
+    // It has not heard of all acknowledgements: what it has not is told as it was.
+    writer.opened(SessionId(2), &hello(2, 100)).unwrap();
+    writer.settled(2, &incarnation(), (102, 10), &counts(10));
+    assert_eq!(told(&mut writer), [(2, 100, 0, vec![10])], "what is new");
     assert_eq!(told(&mut writer), [], "nothing has changed");
     writer.dialled();
-    assert_eq!(told(&mut writer), [(2, 130, 0, 130)], "a new session hears all");
+    assert_eq!(told(&mut writer), [(2, 100, 0, vec![20, 10])], "a new session hears all");
+}
+
+#[test]
+fn a_frame_that_the_agent_knows_to_be_acknowledged_is_told_no_more() {
+    let mut writer = writer();
+    writer.opened(SessionId(1), &hello(2, 0)).unwrap();
+    for seq in 1..=3 {
+        writer.held(2, &incarnation(), 10);
+        writer.settled(2, &incarnation(), (seq, 10), &counts(10));
+    }
+    let acked_but = vec![2];
+    let report =
+        Report { acked: 20, acked_to: 3, acked_but, outputs: counts(20), ..Report::default() };
+    writer.reported(SessionId(1), &report);
+    assert_eq!(told(&mut writer), [(2, 20, 0, vec![10])]);
+    // It came again after it was forgotten that it had been here.
+    writer.held(2, &incarnation(), 10);
+    writer.settled(2, &incarnation(), (3, 10), &counts(10));
+    writer.dialled();
+    assert_eq!(told(&mut writer), [(2, 20, 0, vec![10])]);
+    writer.reported(SessionId(9), &Report { acked: 99, ..Report::default() });
+    assert_eq!(told(&mut writer), [], "there is no such session");
 }
 
 #[test]
@@ -120,13 +147,15 @@ fn what_is_settled_early_is_told_with_the_rest() {
     writer.opened(SessionId(1), &hello(2, 0)).unwrap();
     writer.held(2, &incarnation(), 30);
     let early = Early { samples: 7, outputs: counts(7) };
-    writer.settled_early(&BTreeMap::from([((2, incarnation()), early)]));
+    let early = BTreeMap::from([((2, incarnation()), BTreeMap::from([(5, early)]))]);
+    writer.settled_early(&early);
     let [tally] = &writer.state(true, 0).tallies[..] else { panic!() };
-    assert_eq!((tally.settled, tally.held, tally.settled_early), (0, 30, 7));
-    assert_eq!(tally.outputs[0].stored, 7);
-    writer.settled(2, &incarnation(), 30, &counts(30));
+    let told_early = vec![SettledFrame { seq: 5, samples: 7, outputs: counts(7) }];
+    assert_eq!((tally.acked, tally.held, &tally.early), (0, 30, &told_early));
+    writer.settled(2, &incarnation(), (5, 30), &counts(30));
     writer.settled_early(&BTreeMap::new());
-    assert_eq!(told(&mut writer), [(2, 30, 0, 30)]);
+    let [tally] = &writer.state(true, 0).tallies[..] else { panic!() };
+    assert_eq!((tally.settled[0].samples, &tally.early[..]), (30, &[][..]));
 }
 
 #[test]

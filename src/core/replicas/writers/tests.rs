@@ -17,7 +17,7 @@ fn plain(replica: u32) -> WriterState {
 }
 
 fn writers(replicas: u32) -> Writers {
-    Writers::new("ns/run/uid", replicas, false)
+    Writers::new("ns/run/uid", replicas, false, 0)
 }
 
 const ONE: SessionId = SessionId(1);
@@ -96,6 +96,21 @@ fn frames_are_in_flight_until_told_otherwise_or_their_writer_is_long_gone() {
 }
 
 #[test]
+fn a_writer_that_is_away_may_hold_what_it_has_not_told() {
+    let mut writers = writers(2);
+    writers.take(ONE, &plain(1)).unwrap();
+    assert!(!writers.are_in_flight(0));
+    writers.closed(ONE, 0);
+    assert!(writers.are_in_flight(AWAY_MS - 1), "frames may have come since");
+    assert!(!writers.are_in_flight(AWAY_MS));
+    let mut successor = Writers::new("ns/run/uid", 2, true, 1000);
+    assert!(successor.are_in_flight(1000 + AWAY_MS - 1), "it told the former one");
+    assert!(!successor.are_in_flight(1000 + AWAY_MS));
+    successor.take(ONE, &plain(1)).unwrap();
+    assert!(!successor.are_in_flight(1000));
+}
+
+#[test]
 fn duplicates_of_all_processes_of_a_writer_count_once() {
     let of = |duplicates| state(1, |output| output.duplicates = duplicates);
     let mut writers = writers(2);
@@ -103,7 +118,7 @@ fn duplicates_of_all_processes_of_a_writer_count_once() {
         writers.take(ONE, &of(duplicates)).unwrap();
         assert_eq!(writers.duplicates(0), sum);
     }
-    let mut successor = Writers::new("ns/run/uid", 2, true);
+    let mut successor = Writers::new("ns/run/uid", 2, true, 0);
     for (duplicates, sum) in [(5, 0), (7, 2), (1, 3)] {
         successor.take(ONE, &of(duplicates)).unwrap();
         assert_eq!(successor.duplicates(0), sum, "what there was before is in the former account");

@@ -264,7 +264,7 @@ impl Spool {
             frames += 1;
             memory_bytes += kept.memory_bytes;
             let fits = frames <= self.limits.window && memory_bytes <= self.limits.window_bytes;
-            if self.head_end.is_none() && (fits || record.seq <= self.ever_sent) {
+            if self.head_end.is_none() && (fits || record.seq <= self.totals.sent_to) {
                 continue;
             }
             self.frames.remove(&record.seq);

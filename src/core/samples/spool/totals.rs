@@ -1,6 +1,6 @@
 //! The account of an instance's samples.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::wire::session::{Ack, OutputCounts};
 
@@ -19,6 +19,10 @@ pub struct Totals {
     pub dropped_why: String,
     /// Number of the last frame; 0 before the first.
     pub last_seq: u64,
+    /// The highest frame that was ever sent.
+    pub sent_to: u64,
+    /// Frames that were sent and are not acknowledged, as many as may be under way in one session.
+    pub unacked: BTreeSet<u64>,
     /// What became of the samples of acknowledged frames, by output.
     pub outputs: BTreeMap<String, Counts>,
 }
@@ -36,6 +40,7 @@ impl Totals {
     /// Takes the acknowledgement of a frame of so many samples.
     pub(super) fn take(&mut self, samples: u64, ack: &Ack) {
         self.acked += samples;
+        self.unacked.remove(&ack.seq);
         for counts in &ack.outputs {
             let total = self.outputs.entry(counts.name.clone()).or_default();
             total.stored = total.stored.saturating_add(counts.stored);
@@ -43,6 +48,14 @@ impl Totals {
                 let sum = total.rejected.entry(reason.clone()).or_default();
                 *sum = sum.saturating_add(*samples);
             }
+        }
+    }
+
+    /// A frame is sent, for the first time or again.
+    pub(super) fn send(&mut self, seq: u64) {
+        if seq > self.sent_to {
+            self.sent_to = seq;
+            self.unacked.insert(seq);
         }
     }
 

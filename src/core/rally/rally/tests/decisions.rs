@@ -327,7 +327,7 @@ fn a_tolerated_loss_lets_the_run_pass_and_its_samples_are_accounted_for() {
     let outputs =
         vec![OutputCounts { name: "timestream".to_owned(), stored: 60, ..OutputCounts::default() }];
     let incarnation = "a".to_owned();
-    field.tell(Input::Acked { instance_id: 2, incarnation, samples: 60, outputs });
+    field.tell(Input::Acked { instance_id: 2, incarnation, seq: 1, samples: 60, outputs });
     field.tell(Input::Gone(2, "Evicted".to_owned()));
     field.tell(Input::Closed(SessionId(2)));
     for session in [1, 3, 4] {

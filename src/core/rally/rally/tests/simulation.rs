@@ -613,6 +613,7 @@ impl World {
         self.tell(Input::Acked {
             instance_id: id,
             incarnation: incarnation.to_owned(),
+            seq,
             samples: seq % 7 + 1,
             outputs,
         });
@@ -735,6 +736,8 @@ impl World {
             agent.report.last_seq = seq;
             agent.report.emitted += seq % 7 + 1;
             agent.frames.insert(seq, seq % 7 + 1);
+            agent.report.acked_to = seq;
+            agent.report.acked_but.push(seq);
             if let Some(measures) = &mut agent.measures {
                 measures.seen += 1;
                 measures.add("seen", 1.0, now_ms);
@@ -809,6 +812,7 @@ impl World {
             Message::Ack(ack) => {
                 if let Some(count) = agent.frames.remove(&ack.seq) {
                     agent.report.acked += count;
+                    agent.report.acked_but.retain(|seq| *seq != ack.seq);
                     match agent.report.outputs.first_mut() {
                         Some(counts) => counts.stored += count,
                         None => agent.report.outputs.push(OutputCounts {
