@@ -8,7 +8,12 @@ use crate::{
         labels,
         v1alpha1::{Output, Script, TestSpec},
     },
-    core::{error, ledger::threshold, replicas::share::REPLICAS_MAX},
+    core::{
+        error,
+        ledger::threshold,
+        plan::{PLAN_ENV, token_env},
+        replicas::share::REPLICAS_MAX,
+    },
 };
 
 /// Longest inline script: it becomes a ConfigMap, which etcd bounds at 1 MiB together with what else is in it.
@@ -216,6 +221,15 @@ fn check_k6(spec: &TestSpec, errors: &mut Errors) {
                 errors.add(list, &format!("{} is given twice", variable.name));
             }
         }
+    }
+    // Twice in one container they would be refused by the apiserver, and nobody would say why.
+    let has_token = |output: &Output| {
+        output.influxdb.as_ref().is_some_and(|influxdb| influxdb.token_secret.is_some())
+    };
+    let tokens = spec.outputs.iter().enumerate().filter(|(_, output)| has_token(output));
+    let mut own = tokens.map(|(at, _)| token_env(at)).chain([PLAN_ENV.to_owned()]);
+    if let Some(name) = own.find(|own| spec.aggregator.env.iter().any(|given| given.name == *own)) {
+        errors.add("spec.aggregator.env", &format!("{name} is Weir's own; remove it"));
     }
 }
 

@@ -172,6 +172,21 @@ fn variables_tags_and_limits_are_checked() {
         "{script: {inline: x}, k6: {env: [{name: A}, {name: A}]}}",
         &["spec.k6.env: A is given twice"],
     );
+    check(
+        "{script: {inline: x}, aggregator: {env: [{name: WEIR_PLAN}]}}",
+        &["spec.aggregator.env: WEIR_PLAN is Weir's own"],
+    );
+    let token = "aggregator: {env: [{name: WEIR_INFLUXDB_TOKEN_0}]}";
+    let influxdb = |secret: &str| {
+        format!(
+            "{{script: {{inline: x}}, {token}, outputs: [{{influxdb: {{url: 'http://a', api: V3, database: d{secret}}}}}]}}"
+        )
+    };
+    check(&influxdb(""), &[]);
+    check(
+        &influxdb(", tokenSecret: {name: a, key: b}"),
+        &["spec.aggregator.env: WEIR_INFLUXDB_TOKEN_0 is Weir's own"],
+    );
     check("{script: {inline: x}, tags: {'a=b': c}}", &["spec.tags"]);
     check("{script: {inline: x}, parallelism: 0}", &["spec.parallelism"]);
     check("{script: {inline: x}, deadlines: {readySeconds: 1}}", &["spec.deadlines.readySeconds"]);
