@@ -101,6 +101,7 @@ fn rally(instances: u32) -> u32 {
         drain_ms: 300_000,
         runner_loss: weir::api::v1alpha1::RunnerLoss::default(),
         outputs: vec!["timestream".to_owned()],
+        has_writers: false,
     };
     let mut agents =
         Agents { rally: Rally::new(config, None, 0), now_ms: 0, started: 0, goodbyes: 0 };

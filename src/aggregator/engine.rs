@@ -108,15 +108,12 @@ pub async fn run(
     engine.result()
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 struct Engine {
     rally: Rally,
     data: DataPath,
     /// Outputs that this process can write to.
     ready: BTreeSet<usize>,
     writers: Writers,
-    /// Writers were told that the load is over.
-    is_hurrying: bool,
     /// When writers were told to go, Unix time in milliseconds.
     dismissed_ms: Option<i64>,
     awaits_publication: bool,
@@ -129,7 +126,6 @@ struct Engine {
     publish_after_ms: i64,
     troubles: BTreeMap<usize, String>,
     warn_after_ms: i64,
-    in_flight: bool,
     verdict: Verdict,
     summary_answer: Option<Outcome>,
     artifacts: Option<Arc<Artifacts>>,
@@ -154,7 +150,6 @@ impl Engine {
             data: DataPath::new(settings.outputs),
             ready: BTreeSet::new(),
             writers,
-            is_hurrying: false,
             dismissed_ms: None,
             awaits_publication: settings.awaits_publication,
             meters: settings.meters,
@@ -166,7 +161,6 @@ impl Engine {
             publish_after_ms: 0,
             troubles: BTreeMap::new(),
             warn_after_ms: 0,
-            in_flight: false,
             verdict: Verdict::new(settings.stdout_tty, settings.stderr_tty),
             summary_answer: None,
             artifacts: None,
@@ -282,10 +276,10 @@ impl Engine {
                 let at = self.data.outputs.iter().position(|open| open.lane.name == name);
                 self.tell(Input::OutputFailed(at.unwrap_or_default(), why));
             }
+            self.finish_writers();
             let in_flight =
                 !self.data.pipeline.is_empty() || self.writers.are_in_flight(self.now_ms);
-            if self.in_flight != in_flight {
-                self.in_flight = in_flight;
+            if self.rally.is_in_flight() != in_flight {
                 self.tell(Input::InFlight(in_flight));
             }
             self.data.pipeline.set_hurry(self.rally.is_draining());
@@ -298,7 +292,7 @@ impl Engine {
                 break;
             }
         }
-        self.order_writers();
+        self.dismiss_writers();
         self.look();
         self.keep();
         self.publish();

@@ -258,7 +258,10 @@ impl Shell {
                 self.unheard_since_ms = None;
                 uplink.welcomed();
             }
-            Some(to_agent::Message::Finish(_)) => self.is_hurrying = true,
+            Some(to_agent::Message::Finish(finish)) => {
+                self.is_hurrying = true;
+                self.writer.finished(finish);
+            }
             Some(to_agent::Message::Goodbye(_)) => self.end = Some(End::Dismissed),
             Some(to_agent::Message::Refused(refused)) => {
                 self.end = Some(End::Unwanted(refused.message));

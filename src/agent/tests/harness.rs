@@ -248,7 +248,7 @@ impl Rig {
 
     /// Lets k6 go, waits until all samples are acknowledged or dropped, and says goodbye.
     pub(super) async fn finish(mut self) -> Ended {
-        self.send(ToAgentMessage::Finish(Finish {})).await;
+        self.send(ToAgentMessage::Finish(Finish::default())).await;
         self.until_phase(AgentPhase::Finished).await;
         let settled = |report: &Report| report.acked + report.dropped == report.emitted;
         self.until("all is acknowledged", |rig| settled(&rig.report)).await;

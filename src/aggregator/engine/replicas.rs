@@ -4,7 +4,7 @@ use super::Engine;
 use crate::{
     core::rally::input::{Input, SessionId},
     io::clock,
-    wire::session::{Finish, Goodbye, Refused, Welcome, WriterState, to_agent::Message},
+    wire::session::{Goodbye, Refused, Welcome, WriterState, to_agent::Message},
 };
 
 /// How long writers may take to leave after the goodbye, in milliseconds.
@@ -29,8 +29,8 @@ impl Engine {
         if news.opened {
             tracing::info!(replica = state.replica, "a writer dialled");
             self.send(session, Message::Welcome(Welcome {}));
-            if self.is_hurrying {
-                self.send(session, Message::Finish(Finish {}));
+            if let Some(finish) = self.writers.finish_said().cloned() {
+                self.send(session, Message::Finish(finish));
             }
             if self.dismissed_ms.is_some() {
                 self.send(session, Message::Goodbye(Goodbye {}));
@@ -60,12 +60,17 @@ impl Engine {
         }
     }
 
-    /// Tells the writers where the run stands, as far as it concerns them.
-    pub(super) fn order_writers(&mut self) {
-        if self.rally.is_draining() && !self.is_hurrying {
-            self.is_hurrying = true;
-            self.tell_writers(&Message::Finish(Finish {}));
+    /// Tells the writers that the load is over, and who is lost.
+    pub(super) fn finish_writers(&mut self) {
+        if self.rally.is_draining()
+            && let Some(finish) = self.writers.finish(self.rally.silent())
+        {
+            self.tell_writers(&Message::Finish(finish));
         }
+    }
+
+    /// Lets the writers go when the run has ended.
+    pub(super) fn dismiss_writers(&mut self) {
         // After the agents, which would dial writers that are gone.
         if self.has_ended && self.dismissed_ms.is_none() {
             self.dismissed_ms = Some(self.now_ms);

@@ -27,6 +27,8 @@ pub struct RallyConfig {
     pub runner_loss: RunnerLoss,
     /// Names of the outputs.
     pub outputs: Vec<String>,
+    /// Other replicas write the samples of some instances.
+    pub has_writers: bool,
 }
 
 impl RallyConfig {
@@ -39,6 +41,7 @@ impl RallyConfig {
             drain_ms: plan.drain_ms,
             runner_loss: plan.runner_loss.clone(),
             outputs: plan.outputs.iter().map(|o| o.display_name().to_owned()).collect(),
+            has_writers: plan.replicas > 1,
         }
     }
 }

@@ -90,6 +90,8 @@ pub struct Rally {
     pub(super) provisional: Option<u32>,
     pub(super) is_stopping: bool,
     pub(super) in_flight: bool,
+    /// The lost instances that `in_flight` was last asked for.
+    pub(super) asked_for: BTreeSet<u32>,
     pub(super) outputs_ready: BTreeSet<usize>,
     pub(super) trouble: BTreeMap<usize, String>,
     /// The thresholds that were crossed at the end.
@@ -132,6 +134,7 @@ impl Rally {
             provisional: None,
             is_stopping: false,
             in_flight: false,
+            asked_for: BTreeSet::new(),
             outputs_ready: BTreeSet::new(),
             trouble: BTreeMap::new(),
             crossed: None,
@@ -241,6 +244,16 @@ impl Rally {
             | Step::Leaving
             | Step::Ended => true,
         }
+    }
+
+    /// Whether frames are held or may come, as this rally was told last, or must assume until it is told again.
+    pub fn is_in_flight(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Lost instances that cannot say any more what became of their last samples.
+    pub fn silent(&self) -> &BTreeSet<u32> {
+        self.roster.silent()
     }
 
     /// Whether the outcome is known and waits to be published.

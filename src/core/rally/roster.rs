@@ -32,6 +32,7 @@ pub struct Roster {
     unended: BTreeSet<u32>,
     unsettled: BTreeSet<u32>,
     lost: BTreeSet<u32>,
+    silent: BTreeSet<u32>,
     has_started: bool,
     ready_count: u32,
     running_count: u32,
@@ -54,6 +55,7 @@ impl Roster {
             unended: BTreeSet::new(),
             unsettled: BTreeSet::new(),
             lost: BTreeSet::new(),
+            silent: BTreeSet::new(),
             has_started: false,
             ready_count: 0,
             running_count: 0,
@@ -158,6 +160,11 @@ impl Roster {
         &self.lost
     }
 
+    /// Lost instances that are away, and had not told that all their samples are settled.
+    pub fn silent(&self) -> &BTreeSet<u32> {
+        &self.silent
+    }
+
     /// Sessions open.
     pub fn session_count(&self) -> usize {
         self.sessions.len()
@@ -241,6 +248,7 @@ impl Roster {
         set(&mut self.unended, id, is_part && !is_lost && phase < AgentPhase::Ended);
         set(&mut self.unsettled, id, may_hand_over && !is_settled);
         set(&mut self.lost, id, is_lost);
+        set(&mut self.silent, id, is_lost && runner.session.is_none() && !is_settled);
         let share = Share {
             is_ready: runner.is_known() && phase >= AgentPhase::Ready,
             is_running: !is_lost && phase == AgentPhase::Running,

@@ -151,7 +151,7 @@ impl Rally {
             Step::Draining | Step::Judging | Step::Summary(_) | Step::Closing
                 if phase < AgentPhase::Finished =>
             {
-                self.send(id, Message::Finish(Finish {}));
+                self.send(id, Message::Finish(Finish::default()));
             }
             Step::Summary((asked, of)) if *asked == id && Some(of) == incarnation.as_ref() => {
                 self.ask_for_summary(id);

@@ -144,7 +144,7 @@ impl Rally {
 
     /// Ends teardown, done or not: k6 may go, and what is left is handed over.
     pub(super) fn drain(&mut self, now_ms: i64) {
-        self.send_all(&Message::Finish(Finish {}));
+        self.send_all(&Message::Finish(Finish::default()));
         self.step = Step::Draining;
         self.deadline_ms = now_ms.saturating_add(self.config.drain_ms);
     }
@@ -335,6 +335,11 @@ impl Rally {
     }
 
     fn try_leave_draining(&mut self) {
+        // What is known of the writers was known before this loss: they may hold more of it than they have told.
+        if self.config.has_writers && self.asked_for != *self.roster.silent() {
+            self.asked_for.clone_from(self.roster.silent());
+            self.in_flight |= !self.asked_for.is_empty();
+        }
         if self.roster.unsettled().is_empty() && !self.in_flight {
             self.ask_for_judgement();
         }

@@ -14,7 +14,9 @@ use crate::{
     },
     wire::{
         PROTOCOL,
-        session::{Hello, OutputCounts, Report, SettledFrame, Tally, WriterOutput, WriterState},
+        session::{
+            Finish, Hello, OutputCounts, Report, SettledFrame, Tally, WriterOutput, WriterState,
+        },
     },
 };
 
@@ -50,6 +52,8 @@ pub struct Writer {
     /// Whose tally replica 0 does not know as it is.
     untold: BTreeSet<Source>,
     outputs: Vec<WriterOutput>,
+    /// What replica 0 said last, in this session.
+    finish: Finish,
     /// What replica 0 was told last in this session.
     told: Option<WriterState>,
     told_ms: i64,
@@ -67,6 +71,7 @@ impl Writer {
             sessions: BTreeMap::new(),
             untold: BTreeSet::new(),
             outputs: vec![WriterOutput::default(); plan.outputs.len()],
+            finish: Finish::default(),
             told: None,
             told_ms: 0,
         }
@@ -194,17 +199,31 @@ impl Writer {
     /// A session with replica 0 is up: it is to be told everything.
     pub fn dialled(&mut self) {
         self.told = None;
+        self.finish = Finish::default();
         for agent in self.agents.values_mut() {
             agent.untold = agent.settled.frames().collect();
         }
         self.untold = self.agents.keys().cloned().collect();
     }
 
+    /// The load is over, and these instances are lost.
+    pub fn finished(&mut self, finish: Finish) {
+        self.finish = finish;
+    }
+
+    /// Frames may come of an instance that replica 0 knows to be lost: what it sent before its end is read first.
+    fn serves_lost(&self) -> bool {
+        let mut lost = self.finish.lost.iter();
+        lost.any(|id| self.sessions.values().any(|(served, _)| served == id))
+    }
+
     /// When there is a state to tell, with a session up; times never go back. `in_flight`: frames are held.
     pub fn state_due_ms(&self, in_flight: bool) -> i64 {
         let Some(told) = &self.told else { return i64::MIN };
-        let is_changed =
-            !self.untold.is_empty() || told.outputs != self.outputs || told.in_flight != in_flight;
+        let is_changed = !self.untold.is_empty()
+            || told.outputs != self.outputs
+            || told.order != self.finish.order
+            || told.in_flight != (in_flight || self.serves_lost());
         self.told_ms.saturating_add(if is_changed { STATE_MS } else { BEAT_MS })
     }
 
@@ -221,8 +240,9 @@ impl Writer {
             run: self.run.clone(),
             replica: self.replica,
             outputs: self.outputs.clone(),
-            in_flight: in_flight || !self.untold.is_empty(),
+            in_flight: in_flight || !self.untold.is_empty() || self.serves_lost(),
             tallies,
+            order: self.finish.order,
         };
         self.told = Some(WriterState { tallies: Vec::new(), ..state.clone() });
         self.told_ms = if self.untold.is_empty() { now_ms } else { now_ms - STATE_MS };

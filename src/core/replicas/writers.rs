@@ -1,12 +1,12 @@
 //! The writers of a run, as replica 0 knows them: which are there, and what they say of the outputs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     core::rally::input::SessionId,
     wire::{
         PROTOCOL,
-        session::{WriterOutput, WriterState},
+        session::{Finish, WriterOutput, WriterState},
     },
 };
 
@@ -21,6 +21,8 @@ struct Writer {
     away_since_ms: Option<i64>,
     outputs: Vec<WriterOutput>,
     in_flight: bool,
+    /// The last order that it has heard in this session.
+    order: u64,
     /// Duplicates that it ignored, by output.
     duplicates: Vec<u64>,
     /// Outputs whose failure was told.
@@ -35,6 +37,8 @@ pub struct Writers {
     is_successor: bool,
     all: BTreeMap<u32, Writer>,
     sessions: BTreeMap<SessionId, u32>,
+    /// The last order, once the load is over.
+    finish: Option<Finish>,
 }
 
 /// What is new of a writer.
@@ -55,7 +59,7 @@ impl Writers {
         let away_since_ms = is_successor.then_some(now_ms);
         let away = || Writer { away_since_ms, ..Writer::default() };
         let all = (1..replicas).map(|replica| (replica, away())).collect();
-        Self { run: run.to_owned(), is_successor, all, sessions: BTreeMap::new() }
+        Self { run: run.to_owned(), is_successor, all, sessions: BTreeMap::new(), finish: None }
     }
 
     /// Takes what a writer says in this session.
@@ -102,6 +106,7 @@ impl Writers {
         }
         writer.outputs.clone_from(&state.outputs);
         writer.in_flight = state.in_flight;
+        writer.order = state.order;
         Ok(news)
     }
 
@@ -117,6 +122,22 @@ impl Writers {
     /// Sessions of writers.
     pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
         self.sessions.keys().copied()
+    }
+
+    /// The load is over, and these instances are lost. Answers what all writers that are here must hear now, if anything.
+    pub fn finish(&mut self, lost: &BTreeSet<u32>) -> Option<Finish> {
+        let before = self.finish.as_ref();
+        if before.is_some_and(|before| before.lost.iter().eq(lost)) {
+            return None;
+        }
+        let order = before.map_or(0, |before| before.order).saturating_add(1);
+        self.finish = Some(Finish { order, lost: lost.iter().copied().collect() });
+        self.finish.clone()
+    }
+
+    /// What a writer must hear that has dialled.
+    pub const fn finish_said(&self) -> Option<&Finish> {
+        self.finish.as_ref()
     }
 
     /// Whether all writers are here and can write to this output.
@@ -138,12 +159,19 @@ impl Writers {
         troubles.next().unwrap_or_default()
     }
 
-    /// Whether a writer holds frames, or may: one that is away has not told what came since.
+    /// Whether a writer holds frames, or may: one that is away has not told what came since, nor has one that has not heard
+    /// yet which instances are lost. Of all others their agents know more.
     pub fn are_in_flight(&self, now_ms: i64) -> bool {
         self.all.values().any(|writer| match writer.away_since_ms {
             Some(at_ms) => now_ms < at_ms.saturating_add(AWAY_MS),
-            None => writer.in_flight,
+            None => writer.in_flight || self.is_asked(writer),
         })
+    }
+
+    /// A writer that is here has not answered for the instances that are lost.
+    fn is_asked(&self, writer: &Writer) -> bool {
+        let Some(finish) = &self.finish else { return false };
+        !finish.lost.is_empty() && writer.session.is_some() && writer.order < finish.order
     }
 
     /// Samples that came again to a writer and were not written again.

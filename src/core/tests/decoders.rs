@@ -193,6 +193,7 @@ fn writer_state(replica: u32) -> WriterState {
         outputs: vec![output],
         in_flight: replica == 1,
         tallies: vec![tally],
+        order: 0,
     }
 }
 
@@ -210,7 +211,7 @@ fn downs() -> Vec<Vec<u8>> {
         Down::Stop(session::Stop { reason: "enough".to_owned() }),
         Down::RunTeardown(session::RunTeardown {}),
         Down::RunSummary(session::RunSummary { data: b"{}".to_vec().into() }),
-        Down::Finish(session::Finish {}),
+        Down::Finish(session::Finish::default()),
         Down::Ack(Ack { seq: 1, outputs: counts() }),
         Down::Goodbye(session::Goodbye {}),
     ];
@@ -225,6 +226,7 @@ fn config() -> RallyConfig {
         drain_ms: 30_000,
         runner_loss: RunnerLoss::default(),
         outputs: vec!["timestream".to_owned()],
+        has_writers: true,
     }
 }
 
@@ -322,6 +324,9 @@ impl Field {
                 }
                 self.tell(Input::OutputTrouble(0, self.writers.trouble(0)));
                 self.writers.duplicates(0);
+                if self.rally.is_draining() {
+                    self.writers.finish(self.rally.silent());
+                }
                 self.tell(Input::InFlight(self.writers.are_in_flight(self.now_ms)));
             }
         }

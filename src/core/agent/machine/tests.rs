@@ -81,7 +81,7 @@ fn run_teardown() -> Input {
 }
 
 fn finish() -> Input {
-    Input::Message(FromAggregator::Finish(Finish {}))
+    Input::Message(FromAggregator::Finish(Finish::default()))
 }
 
 fn goodbye() -> Input {

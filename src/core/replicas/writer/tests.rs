@@ -186,3 +186,27 @@ fn many_tallies_travel_in_several_messages_and_hold_the_end_back() {
     let second = writer.state(false, 1000);
     assert_eq!((second.tallies.len(), second.in_flight), (5, false));
 }
+
+#[test]
+fn frames_may_come_of_a_lost_instance_until_its_session_is_over() {
+    let mut writer = writer();
+    for (session, id) in [(1, 2), (2, 4)] {
+        writer.opened(SessionId(session), &hello(id, 0)).unwrap();
+    }
+    let order_and_in_flight = |writer: &mut Writer| {
+        let state = writer.state(false, 1000);
+        (state.order, state.in_flight)
+    };
+    assert_eq!(order_and_in_flight(&mut writer), (0, false));
+    writer.finished(Finish { order: 1, lost: vec![] });
+    assert_eq!(writer.state_due_ms(false), 1000 + STATE_MS, "that it has heard is news");
+    assert_eq!(order_and_in_flight(&mut writer), (1, false));
+    writer.finished(Finish { order: 2, lost: vec![1, 2] });
+    assert_eq!(order_and_in_flight(&mut writer), (2, true));
+    assert_eq!(writer.state_due_ms(false), 1000 + BEAT_MS);
+    writer.closed(SessionId(1));
+    assert_eq!(writer.state_due_ms(false), 1000 + STATE_MS, "so is that nothing can come any more");
+    assert_eq!(order_and_in_flight(&mut writer), (2, false));
+    writer.dialled();
+    assert_eq!(order_and_in_flight(&mut writer), (0, false), "orders are those of a session");
+}

@@ -124,3 +124,30 @@ fn duplicates_of_all_processes_of_a_writer_count_once() {
         assert_eq!(successor.duplicates(0), sum, "what there was before is in the former account");
     }
 }
+
+#[test]
+fn of_lost_instances_every_writer_that_is_here_is_asked_and_of_others_none() {
+    let heard = |order| WriterState { order, ..plain(1) };
+    let mut writers = writers(2);
+    writers.take(ONE, &plain(1)).unwrap();
+    assert_eq!(writers.finish_said(), None);
+    let first = Finish { order: 1, lost: vec![] };
+    assert_eq!(writers.finish(&BTreeSet::new()), Some(first));
+    assert_eq!(writers.finish(&BTreeSet::new()), None, "it is said once");
+    assert!(!writers.are_in_flight(0), "nobody is lost");
+    let second = Finish { order: 2, lost: vec![3, 5] };
+    assert_eq!(writers.finish(&BTreeSet::from([5, 3])), Some(second.clone()));
+    assert_eq!(writers.finish_said(), Some(&second));
+    assert!(writers.are_in_flight(0));
+    writers.take(ONE, &heard(1)).unwrap();
+    assert!(writers.are_in_flight(0), "it was said before that was heard");
+    writers.take(ONE, &WriterState { in_flight: true, ..heard(2) }).unwrap();
+    assert!(writers.are_in_flight(0));
+    writers.take(ONE, &heard(2)).unwrap();
+    assert!(!writers.are_in_flight(0));
+    writers.take(TWO, &heard(0)).unwrap();
+    assert!(writers.are_in_flight(0), "a new session is asked anew");
+    writers.closed(TWO, 0);
+    assert!(!writers.are_in_flight(AWAY_MS), "nobody waits for ever");
+    assert_eq!(writers.finish(&BTreeSet::new()).map(|finish| finish.order), Some(3));
+}

@@ -566,7 +566,8 @@ impl World {
                 }
             }
             Who::Writer(replica) => {
-                if let Some(post) = self.posts.get_mut(&replica).unwrap() {
+                let post = self.posts.get_mut(&replica).unwrap().as_mut();
+                if let Some(post) = post.filter(|post| post.link == Some(id)) {
                     post.obey(&message);
                 }
                 self.pump_replica(replica);
@@ -962,4 +963,23 @@ fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
     }
     println!("{steps} steps, {looks} looks: {seen:?}");
     assert!(seen.values().all(|runs| *runs > 0), "each must happen to be tested: {seen:?}");
+}
+
+#[test]
+fn of_a_lost_instance_the_writer_has_told_all_before_the_books_close() {
+    let weather = Weather {
+        agents_die: 67,
+        writers_die: 23,
+        leader_dies: 27,
+        breaks: 5,
+        overtakes: 10,
+        repeats: 9,
+        throttles: 39,
+        fails: 29,
+        loses_answers: 4,
+        disk_fails: 3,
+        spool_fills: false,
+        dead: (5_098, 1_536),
+    };
+    World::new(11_419_142_574_395_032_990, 2, 2, 2, weather).run();
 }

@@ -15,7 +15,7 @@ use crate::{
         verdict::Judgement,
     },
     wire::session::{
-        Ack, Finish, Frame, Goodbye, OutputCounts, Refused, Welcome, WriterState, to_agent,
+        Ack, Frame, Goodbye, OutputCounts, Refused, Welcome, WriterState, to_agent,
         to_aggregator::Message,
     },
 };
@@ -28,16 +28,13 @@ pub(super) struct Mail {
 }
 
 /// Replica 0.
-#[expect(clippy::struct_excessive_bools, reason = "facts that do not exclude each other")]
 pub(super) struct Leader {
     pub(super) process: u64,
     pub(super) rally: Rally,
     pub(super) pipeline: Pipeline,
     pub(super) writers: Writers,
     is_ready: BTreeSet<usize>,
-    is_hurrying: bool,
     is_dismissed: bool,
-    in_flight: bool,
     pub(super) has_ended: bool,
     /// Frames of each instance that it was told, or knows itself, to be settled.
     pub(super) known: Settlements,
@@ -63,9 +60,7 @@ impl Leader {
             pipeline: Pipeline::new(lanes(plan)),
             writers,
             is_ready: (0..plan.outputs.len()).collect(),
-            is_hurrying: false,
             is_dismissed: false,
-            in_flight: false,
             has_ended: false,
             known,
             parts,
@@ -126,8 +121,8 @@ impl Leader {
         self.mail.closed.extend(news.replaced.map(|old| old.0));
         if news.opened {
             self.say(link, to_agent::Message::Welcome(Welcome {}));
-            if self.is_hurrying {
-                self.say(link, to_agent::Message::Finish(Finish {}));
+            if let Some(finish) = self.writers.finish_said().cloned() {
+                self.say(link, to_agent::Message::Finish(finish));
             }
             if self.is_dismissed {
                 self.say(link, to_agent::Message::Goodbye(Goodbye {}));
@@ -190,9 +185,13 @@ impl Leader {
             self.parts.retain(|(id, seq), _| {
                 !self.known.get(id).is_some_and(|frames| frames.contains(seq))
             });
+            if self.rally.is_draining()
+                && let Some(finish) = self.writers.finish(self.rally.silent())
+            {
+                self.say_to_writers(&to_agent::Message::Finish(finish));
+            }
             let in_flight = !self.pipeline.is_empty() || self.writers.are_in_flight(now_ms);
-            if self.in_flight != in_flight {
-                self.in_flight = in_flight;
+            if self.rally.is_in_flight() != in_flight {
                 self.tell(Input::InFlight(in_flight), now_ms);
             }
             self.pipeline.set_hurry(self.rally.is_draining());
@@ -211,10 +210,6 @@ impl Leader {
             if is_idle {
                 break;
             }
-        }
-        if self.rally.is_draining() && !self.is_hurrying {
-            self.is_hurrying = true;
-            self.say_to_writers(&to_agent::Message::Finish(Finish {}));
         }
         if self.has_ended && !self.is_dismissed {
             self.is_dismissed = true;
@@ -353,7 +348,10 @@ impl Post {
     pub(super) fn obey(&mut self, message: &to_agent::Message) {
         match message {
             to_agent::Message::Welcome(_) => self.stage = Stage::Up,
-            to_agent::Message::Finish(_) => self.is_hurrying = true,
+            to_agent::Message::Finish(finish) => {
+                self.is_hurrying = true;
+                self.writer.finished(finish.clone());
+            }
             to_agent::Message::Goodbye(_) => self.is_dismissed = true,
             other => panic!("nobody says {other:?} to a writer"),
         }

@@ -19,6 +19,10 @@ struct Field {
 
 impl Field {
     fn new(instances: u32, runner_loss: RunnerLoss) -> Self {
+        Self::with(instances, runner_loss, false)
+    }
+
+    fn with(instances: u32, runner_loss: RunnerLoss, has_writers: bool) -> Self {
         let config = RallyConfig {
             run: "ns/run/uid".to_owned(),
             instances,
@@ -26,6 +30,7 @@ impl Field {
             drain_ms: 30_000,
             runner_loss,
             outputs: vec!["timestream".to_owned()],
+            has_writers,
         };
         Self { rally: Rally::new(config, None, 0), now_ms: 0, sent: Vec::new(), closed: Vec::new() }
     }
@@ -82,7 +87,11 @@ impl Field {
 
     /// All instances ready and started, without setup and teardown.
     fn running(instances: u32, runner_loss: RunnerLoss) -> Self {
-        let mut field = Self::new(instances, runner_loss);
+        Self::new(instances, runner_loss).run(instances)
+    }
+
+    fn run(self, instances: u32) -> Self {
+        let mut field = self;
         field.tell(Input::OutputReady(0));
         for id in 1..=instances {
             field.hello(id.into(), id, "a", report(AgentPhase::Ready, 0, 0));
@@ -340,6 +349,35 @@ fn a_tolerated_loss_lets_the_run_pass_and_its_samples_are_accounted_for() {
     assert_eq!(reason, Reason::ThresholdsMet, "{message}");
     let output = &field.rally.result().outputs[0];
     assert_eq!((output.emitted, output.stored, output.rejected["RunnerLost"]), (130, 90, 40));
+}
+
+#[test]
+fn the_books_stay_open_until_writers_were_asked_for_those_that_are_lost() {
+    let running = || Field::with(2, tolerate(50), true).run(2);
+    let is_over = |field: &Field| field.rally.result().outcome.is_some();
+
+    let mut field = running();
+    (1..=2).for_each(|id| field.report(id, report(AgentPhase::Finished, 10, 10)));
+    assert!(is_over(&field), "nobody is lost");
+
+    let mut field = running();
+    field.tell(Input::Gone(2, "Evicted".to_owned()));
+    field.tell(Input::Closed(SessionId(2)));
+    field.tell(Input::InFlight(false));
+    field.report(1, report(AgentPhase::Finished, 10, 10));
+    assert_eq!(field.rally.silent(), &BTreeSet::from([2]));
+    assert!(field.rally.is_in_flight() && !is_over(&field), "they were not asked at the end");
+    field.tell(Input::InFlight(false));
+    assert!(is_over(&field));
+
+    let mut field = running();
+    field.report(1, report(AgentPhase::Finished, 10, 10));
+    field.tell(Input::InFlight(false));
+    field.tell(Input::Gone(2, "Evicted".to_owned()));
+    field.tell(Input::Closed(SessionId(2)));
+    assert!(!is_over(&field), "what they said before does not count");
+    field.wait_until(30_000);
+    assert_eq!(field.outcome().0, Reason::ThresholdsMet, "nobody waits for ever");
 }
 
 #[test]

@@ -195,6 +195,7 @@ impl World {
             drain_ms: 60_000,
             runner_loss: RunnerLoss { policy, max_percent: 50 },
             outputs: vec![OUTPUT.to_owned()],
+            has_writers: false,
         };
         let mut world = Self {
             dice: Dice(seed),
