@@ -34,12 +34,17 @@ impl Nudge {
     /// that is free in all of them.
     pub fn place(&mut self, series: &[u64], time_ns: i64) -> i64 {
         let mut at = time_ns;
-        if !series.iter().all(|series| self.is_behind(*series, at)) {
+        // Asks all, not only up to the first that is not.
+        let in_order = series.iter().filter(|series| self.passes(**series, at)).count();
+        if in_order < series.len() {
             while series.iter().any(|series| self.is_taken(identity(*series, at))) {
                 at = at.saturating_add(1);
                 if at == i64::MAX {
                     break;
                 }
+            }
+            for series in series {
+                self.note(*series, at);
             }
         }
         if at != time_ns {
@@ -53,17 +58,21 @@ impl Nudge {
         for series in series {
             let identity = identity(*series, at);
             self.young.insert_unique(identity, identity, |other| *other);
-            self.note(*series, at);
         }
         let latest_ns = self.latest_of_all_ns.map_or(at, |latest_ns| latest_ns.max(at));
         self.latest_of_all_ns = Some(latest_ns);
         at
     }
 
-    /// Whether nothing of the series is taken at this time or later, as far as that is known.
-    fn is_behind(&self, series: u64, at: i64) -> bool {
-        let latest = self.latest.find(series, |other| other.0 == series);
-        latest.is_some_and(|(_, latest_ns)| at > *latest_ns)
+    /// Whether nothing of the series is taken at this time or later, as far as that is known; from now on it may be.
+    fn passes(&mut self, series: u64, at: i64) -> bool {
+        match self.latest.find_mut(series, |other| other.0 == series) {
+            Some((_, latest_ns)) if at > *latest_ns => {
+                *latest_ns = at;
+                true
+            }
+            _ => false,
+        }
     }
 
     fn note(&mut self, series: u64, at: i64) {
@@ -148,14 +157,20 @@ mod tests {
     proptest! {
         #[test]
         fn no_two_samples_share_an_identity(
-            samples in prop::collection::vec((0_u64..3, 0_i64..20), 0..200),
+            samples in prop::collection::vec(
+                (prop::collection::btree_set(0_u64..3, 1..3), 0_i64..20),
+                0..200,
+            ),
         ) {
             let mut nudge = Nudge::default();
             let mut seen = BTreeSet::new();
             for (series, time_ns) in samples {
-                let at = nudge.place(&[series], time_ns);
-                prop_assert!(at >= time_ns);
-                prop_assert!(seen.insert((series, at)), "{series} at {at} twice");
+                let series: Vec<u64> = series.into_iter().collect();
+                let at = nudge.place(&series, time_ns);
+                let free = |at| series.iter().all(|series| !seen.contains(&(*series, at)));
+                prop_assert!(free(at), "{series:?} at {at} twice");
+                prop_assert_eq!((time_ns..=at).find(|at| free(*at)), Some(at), "not the next free");
+                seen.extend(series.iter().map(|series| (*series, at)));
             }
         }
     }
