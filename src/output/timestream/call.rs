@@ -41,7 +41,7 @@ pub(super) struct Caller {
 
 /// What of an answer tells what came of the call.
 pub(super) fn answer(answered: &Answered) -> Answer<'_> {
-    Answer { status: answered.status, kind: answered.header(ERROR_TYPE), body: &answered.body }
+    Answer::new(answered.status, answered.header(ERROR_TYPE), &answered.body)
 }
 
 impl Caller {

@@ -192,10 +192,10 @@ impl TimestreamOutput {
             Err(written) => return written,
         };
         let answer = call::answer(&answered);
-        if outcome::is_expired(answer) {
+        if answer.is_expired() {
             base.caller.credentials.forget();
         }
-        let written = outcome::of_answer(answer, &batch.records, self.target());
+        let written = outcome::of_answer(&answer, &batch.records, self.target());
         if matches!(written, Written::Failed(Failure::Endpoint, _)) {
             self.set_found(None);
         }

@@ -12,14 +12,60 @@ use crate::core::pipeline::{
 const SAID_CHARS_MAX: usize = 400;
 
 /// An answer to `WriteRecords`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer<'a> {
-    /// Its status.
-    pub status: u16,
-    /// The header that names the error.
-    pub kind: Option<&'a str>,
-    /// Its body: AWS JSON 1.0.
-    pub body: &'a [u8],
+    status: u16,
+    kind: Option<&'a str>,
+    body: &'a [u8],
+    /// What stands in the body; null where it is no JSON.
+    json: Value,
+}
+
+impl<'a> Answer<'a> {
+    /// An answer with this status, the header that names the error, and this body in AWS JSON 1.0.
+    pub fn new(status: u16, kind: Option<&'a str>, body: &'a [u8]) -> Self {
+        Self { status, kind, body, json: serde_json::from_slice(body).unwrap_or_default() }
+    }
+
+    const fn is_success(&self) -> bool {
+        matches!(self.status, 200..300)
+    }
+
+    /// Whether the credentials of the call were too old.
+    pub fn is_expired(&self) -> bool {
+        !self.is_success() && is_expired(self.code())
+    }
+
+    /// The name of an error: `namespace#Name:url` in the header or the body, of which all but the name may be left out
+    /// (AWS JSON 1.0 protocol, "Operation error serialization").
+    fn code(&self) -> &str {
+        let text = |name: &str| self.json.get(name).and_then(Value::as_str);
+        let full = self.kind.or_else(|| text("__type")).or_else(|| text("code"));
+        let name = full.unwrap_or_default().split(':').next().unwrap_or_default();
+        name.rsplit('#').next().unwrap_or_default().trim()
+    }
+
+    fn said(&self) -> String {
+        let message = ["message", "Message", "errorMessage"]
+            .into_iter()
+            .find_map(|name| self.json.get(name).and_then(Value::as_str));
+        let status = self.status;
+        match (self.code(), message) {
+            ("", Some(message)) => format!("HTTP {status}: {message}"),
+            ("", None) if self.json.is_null() && !self.body.is_empty() => {
+                let text = String::from_utf8_lossy(self.body);
+                let text: String = text.trim().chars().take(SAID_CHARS_MAX).collect();
+                format!("HTTP {status}: {text}")
+            }
+            ("", None) => format!("HTTP {status}"),
+            (code, Some(message)) => format!("{code}: {message}"),
+            (code, None) => format!("{code} (HTTP {status})"),
+        }
+    }
+}
+
+fn is_expired(code: &str) -> bool {
+    matches!(code, "ExpiredTokenException" | "RequestExpired")
 }
 
 /// What a call was about, for its message.
@@ -32,70 +78,32 @@ pub struct Target<'a> {
 }
 
 /// What became of the call that should have written `records`.
-pub fn of_answer(answer: Answer<'_>, records: &[Record], target: Target<'_>) -> Written {
-    let body: Value = serde_json::from_slice(answer.body).unwrap_or_default();
-    let is_stored = (200..300).contains(&answer.status);
-    if is_stored && (body.is_object() || answer.body.is_empty()) {
-        return Written::Stored;
+pub fn of_answer(answer: &Answer<'_>, records: &[Record], target: Target<'_>) -> Written {
+    if answer.is_success() {
+        return if answer.json.is_object() || answer.body.is_empty() {
+            Written::Stored
+        } else {
+            // Of something between: the records may be stored.
+            Written::Failed(Failure::Connection, answer.said())
+        };
     }
-    let code = code(answer.kind, &body);
-    let said = said(answer, code, &body);
-    if is_stored {
-        // Of something between: the records may be stored.
-        return Written::Failed(Failure::Connection, said);
-    }
-    match code {
-        "RejectedRecordsException" => of_rejected(&body, records, said),
+    let said = answer.said();
+    match answer.code() {
+        "RejectedRecordsException" => of_rejected(&answer.json, records, said),
         "InternalServerException" => Written::Failed(Failure::Server, said),
         "InvalidEndpointException" => Written::Failed(Failure::Endpoint, said),
         "ValidationException" => Written::Invalid(said),
         "AccessDeniedException" => Written::Fatal(denied(&said, target)),
         "ResourceNotFoundException" => Written::Fatal(missing(&said, target)),
-        _ => of_unknown(code, answer.status, said, target),
+        code => of_unknown(code, answer.status, said, target),
     }
-}
-
-/// The name of an error: `namespace#Name:url` in the header or the body, of which all but the name may be left out
-/// (AWS JSON 1.0 protocol, "Operation error serialization").
-fn code<'a>(header: Option<&'a str>, body: &'a Value) -> &'a str {
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let full = header.or_else(|| text("__type")).or_else(|| text("code")).unwrap_or_default();
-    let name = full.split(':').next().unwrap_or_default();
-    name.rsplit('#').next().unwrap_or_default().trim()
-}
-
-fn said(answer: Answer<'_>, code: &str, body: &Value) -> String {
-    let message = ["message", "Message", "errorMessage"]
-        .into_iter()
-        .find_map(|name| body.get(name).and_then(Value::as_str));
-    let status = answer.status;
-    match (code, message) {
-        ("", Some(message)) => format!("HTTP {status}: {message}"),
-        ("", None) if body.is_null() && !answer.body.is_empty() => {
-            let text = String::from_utf8_lossy(answer.body);
-            let text: String = text.trim().chars().take(SAID_CHARS_MAX).collect();
-            format!("HTTP {status}: {text}")
-        }
-        ("", None) => format!("HTTP {status}"),
-        (code, Some(message)) => format!("{code}: {message}"),
-        (code, None) => format!("{code} (HTTP {status})"),
-    }
-}
-
-/// Whether the credentials of the call were too old.
-pub fn is_expired(answer: Answer<'_>) -> bool {
-    if (200..300).contains(&answer.status) {
-        return false;
-    }
-    let body: Value = serde_json::from_slice(answer.body).unwrap_or_default();
-    matches!(code(answer.kind, &body), "ExpiredTokenException" | "RequestExpired")
 }
 
 /// Errors outside the service's model: of the front end, of the signature, of a proxy.
 fn of_unknown(code: &str, status: u16, said: String, target: Target<'_>) -> Written {
     match (code, status) {
         // Temporary credentials are fetched anew.
-        ("ExpiredTokenException" | "RequestExpired", _) => Written::Failed(Failure::Server, said),
+        (code, _) if is_expired(code) => Written::Failed(Failure::Server, said),
         // The regional host answers so to calls that belong to a cell.
         ("UnknownOperationException", _) | (_, 421) => Written::Failed(Failure::Endpoint, said),
         ("ThrottlingException" | "TooManyRequestsException", _) | (_, 429) => {

@@ -88,8 +88,8 @@ proptest! {
             let output = with(plain.spec.clone(), Settings { sdk, endpoint_url, ..known });
             let batch = batch();
             for kind in [None, Some("RejectedRecordsException:http://x"), Some("#")] {
-                let answer = Answer { status: fixed.status, kind, body: &fixed.body };
-                let written = outcome::of_answer(answer, &batch.records, output.target());
+                let answer = Answer::new(fixed.status, kind, &fixed.body);
+                let written = outcome::of_answer(&answer, &batch.records, output.target());
                 if let Written::Partly(refused) = &written {
                     assert!(!refused.is_empty());
                     assert!(refused.iter().all(|(at, _)| *at < batch.records.len()));
