@@ -132,6 +132,12 @@ pub fn pod(object: &Pod) -> PodSeen {
             .chain(status.init_container_statuses.iter())
             .flatten()
             .find_map(failure),
+        restarts: containers()
+            .filter(|container| exit_code(container) != Some(0))
+            .filter_map(|container| u32::try_from(container.restart_count).ok())
+            .max()
+            .unwrap_or_default(),
+        is_down: containers().any(|container| exit_code(container).is_some_and(|code| code != 0)),
         finished_ms: containers().filter_map(finished_ms).max(),
         node: object.spec.as_ref().and_then(|spec| spec.node_name.clone()),
     }
@@ -192,6 +198,11 @@ fn failure(container: &ContainerStatus) -> Option<FailureSeen> {
         exit_code: found.exit_code,
         message: brief(found.message.as_deref().unwrap_or_default()),
     })
+}
+
+/// How a container that is not running ended.
+fn exit_code(container: &ContainerStatus) -> Option<i32> {
+    Some(container.state.as_ref()?.terminated.as_ref()?.exit_code)
 }
 
 fn finished_ms(container: &ContainerStatus) -> Option<i64> {

@@ -110,6 +110,10 @@ pub struct PodSeen {
     pub starting_image: Option<String>,
     /// How the container that failed ended, or its last try.
     pub failure: Option<FailureSeen>,
+    /// How often the container was started again that was most often, those that are done aside.
+    pub restarts: u32,
+    /// Whether one of its containers has failed and is not started again yet.
+    pub is_down: bool,
     /// When its last container ended.
     pub finished_ms: Option<i64>,
     /// Its node.

@@ -37,9 +37,14 @@ pub(super) fn find(seen: &Seen, with_runners: bool) -> Vec<Trouble> {
     aggregators.chain(runners).collect()
 }
 
-/// The pods that have not started and do not say why, for the end of a deadline.
+/// The pods that have not started and do not say why, and those between two of their ends, for the end of a deadline.
 pub(super) fn silent(seen: &Seen) -> Vec<Trouble> {
     let newest = newest(seen);
+    let restless: Vec<_> =
+        seen.pods.iter().filter(|pod| pod.deleting_ms.is_none()).filter_map(keeps_ending).collect();
+    if !restless.is_empty() {
+        return restless;
+    }
     let slow = |pod: &&PodSeen| pod.phase == PodPhase::Pending && trouble(pod, &newest).is_none();
     let cause = |pod: &PodSeen| match (&pod.node, &pod.starting_image) {
         (Some(node), Some(image)) => {
@@ -104,14 +109,7 @@ fn trouble(pod: &PodSeen, newest: &Newest) -> Option<Trouble> {
     if pod.deleting_ms.is_some() || pod.phase == PodPhase::Succeeded {
         return None;
     }
-    let found = |kind: Progress, fatal: bool, cause: String| {
-        Some(Trouble {
-            kind,
-            fatal,
-            who: who(pod),
-            cause: cause.chars().take(CAUSE_CHARS_MAX).collect(),
-        })
-    };
+    let found = |kind: Progress, fatal: bool, cause: String| Some(of_pod(pod, kind, fatal, &cause));
     if pod.phase == PodPhase::Failed {
         // Named only until its replacement is there.
         let replaced = newest.get(&(pod.role, pod.index)).is_some_and(|at| *at > pod.created_ms);
@@ -120,7 +118,10 @@ fn trouble(pod: &PodSeen, newest: &Newest) -> Option<Trouble> {
     if let Some(message) = &pod.unschedulable {
         return found(Progress::Unschedulable, false, format!("cannot be scheduled: {message}"));
     }
-    let waiting = pod.waiting.as_ref()?;
+    let Some(waiting) = &pod.waiting else {
+        // A kubelet says so only after it has said for a while that the container ended.
+        return if pod.is_down { keeps_ending(pod) } else { None };
+    };
     let image = || format!("{} of image {}: {}", waiting.reason, waiting.image, waiting.message);
     match waiting.reason.as_str() {
         "InvalidImageName" => found(Progress::ImagePullFailed, true, image()),
@@ -130,13 +131,25 @@ fn trouble(pod: &PodSeen, newest: &Newest) -> Option<Trouble> {
         | "RegistryUnavailable"
         | "ImageInspectError"
         | "SignatureValidationFailed" => found(Progress::ImagePullFailed, false, image()),
-        "CrashLoopBackOff" => {
-            found(Progress::PodFailed, false, format!("keeps ending: {}", ending(pod)))
-        }
+        "CrashLoopBackOff" => Some(ends_again(pod)),
         reason => {
             found(Progress::ContainerConfigError, false, format!("{reason}: {}", waiting.message))
         }
     }
+}
+
+/// The trouble of a pod that runs, but of which a container failed and was started again.
+fn keeps_ending(pod: &PodSeen) -> Option<Trouble> {
+    let fails = pod.phase == PodPhase::Running && pod.restarts > 0 && pod.failure.is_some();
+    fails.then(|| ends_again(pod))
+}
+
+fn ends_again(pod: &PodSeen) -> Trouble {
+    of_pod(pod, Progress::PodFailed, false, &format!("keeps ending: {}", ending(pod)))
+}
+
+fn of_pod(pod: &PodSeen, kind: Progress, fatal: bool, cause: &str) -> Trouble {
+    Trouble { kind, fatal, who: who(pod), cause: cause.chars().take(CAUSE_CHARS_MAX).collect() }
 }
 
 fn who(pod: &PodSeen) -> String {

@@ -169,6 +169,33 @@ fn pods_that_only_hang_are_named_at_the_deadline() {
     );
 }
 
+/// A kubelet may not have come to `CrashLoopBackOff` by the deadline: it says that the container runs, or has just ended.
+#[test]
+fn an_aggregator_between_two_of_its_ends_is_named_at_the_deadline() {
+    for is_down in [false, true] {
+        let mut world = World::plain();
+        world.settle();
+        world.all_pods(PodPhase::Running);
+        let pod = world.aggregator();
+        pod.failure = Some(FailureSeen {
+            container: "aggregator".into(),
+            reason: "Error".into(),
+            exit_code: 2,
+            message: String::new(),
+        });
+        (pod.restarts, pod.is_down) = (2, is_down);
+        world.settle();
+        let named = world.condition("RunnersReady").1 == "PodFailed";
+        assert_eq!(named, is_down, "what runs may go on well");
+        ends(
+            &mut world,
+            65_000,
+            Reason::DeadlineExceeded,
+            &["the aggregator (pod checkout-1-aggregator-", "keeps ending", "exit code 2"],
+        );
+    }
+}
+
 #[test]
 fn pods_that_the_job_cannot_make_are_missed_at_the_deadline() {
     let mut world = World::plain();
