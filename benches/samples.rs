@@ -90,7 +90,7 @@ impl Agent {
 
     fn take(&mut self, lines: &[String], frames: &mut Vec<Closed>) {
         for line in lines {
-            match self.lines.read(line.as_bytes()) {
+            match self.lines.read(line.as_bytes(), &[]) {
                 Ok(Read::Known(Known { point, memo: (ledger, frame) })) => {
                     self.ledger.add_again(point, ledger);
                     frames.extend(self.builder.push_again(point, frame, 0));
@@ -115,7 +115,8 @@ fn agent(criterion: &mut Criterion) {
     });
     let mut known = Lines::<()>::default();
     group.bench_function("line read, as one of a known series", |bencher| {
-        bencher.iter(|| lines.iter().filter(|line| known.read(line.as_bytes()).is_ok()).count());
+        bencher
+            .iter(|| lines.iter().filter(|line| known.read(line.as_bytes(), &[]).is_ok()).count());
     });
     group.bench_function("line to ledger and frame", |bencher| {
         let fill = |mut agent: Agent| {

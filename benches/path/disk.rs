@@ -26,7 +26,7 @@ pub(crate) fn bytes(load: Load) -> f64 {
         }
     };
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let closed = match lines.read(line).expect("a line of k6's") {
+        let closed = match lines.read(line, &[]).expect("a line of k6's") {
             Read::Known(Known { point, memo }) => builder.push_again(point, memo, 0),
             Read::Line(Line::Point(point)) => builder.push(&point, 0),
             Read::Line(Line::Metric(_)) => continue,

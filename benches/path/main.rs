@@ -93,6 +93,8 @@ fn table(shape: Shape, many: u32, pace: Option<u32>) {
     row("(a) bare k6", bare);
     let json = per_sample(&|load| peers::k6(load, Some("json=/dev/null"))).k6;
     row("(b) k6 --out json=/dev/null", json);
+    let printed = per_sample(&peers::printed).k6;
+    row("    k6 --out json, its reader throws all away", printed);
     let piped = per_sample(&peers::piped).k6;
     row("    k6 --out json=PIPE --tag …, its reader throws all away", piped);
     let csv = per_sample(&|load| peers::k6(load, Some("csv=/dev/null"))).k6;
@@ -138,9 +140,9 @@ fn table(shape: Shape, many: u32, pace: Option<u32>) {
     );
     println!("    on top of (b) {:>54.2}   (at most 2)", whole.total() - json);
     println!(
-        "      of it agent, aggregator, output {:>34.2}; tags and pipe cost k6 {:.2} by themselves",
+        "      of it agent, aggregator, output {:>34.2}; standard output costs k6 {:.2} by itself",
         whole.total() - whole.k6,
-        piped - json
+        printed - json
     );
     // What is less than this cannot be told from nothing.
     let rate = |us: f64| {

@@ -4,7 +4,8 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fs::File,
-    io::Read,
+    io::{self, Read},
+    os::fd::OwnedFd,
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -39,26 +40,36 @@ fn arguments(out: Option<&str>) -> Vec<&str> {
     out.into_iter().flat_map(|out| ["--out", out]).collect()
 }
 
-/// What an agent has k6 do: two tags on every sample, and all into a named pipe, whose reader throws all away, at the
-/// agent's beat.
+/// What an agent has k6 do: all to its standard output, whose reader throws all away, at the agent's beat.
+pub(crate) fn printed(load: Load) -> Cost {
+    let (pipe, stdout) = io::pipe().expect("a pipe");
+    let reader = thread::spawn(move || throw_away(File::from(OwnedFd::from(pipe))));
+    let cost = run_into(&binary("WEIR_K6"), load, &arguments(Some("json")), &[], stdout.into());
+    reader.join().expect("the reader");
+    cost
+}
+
+/// The same where others see the tags and the output, or a threshold may stop the run: two tags on every sample, and all
+/// into a named pipe.
 pub(crate) fn piped(load: Load) -> Cost {
     let folder = tempfile::tempdir().expect("a folder");
     let pipe = folder.path().join("samples");
     mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).expect("a pipe");
     let opened = pipe.clone();
-    let reader = thread::spawn(move || {
-        let mut pipe = File::open(opened).expect("the pipe");
-        fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)).expect("its size");
-        let mut buffer = vec![0; READ_BYTES];
-        while pipe.read(&mut buffer).is_ok_and(|n| n > 0) {
-            thread::sleep(GATHER);
-        }
-    });
+    let reader = thread::spawn(move || throw_away(File::open(opened).expect("the pipe")));
     let out = format!("json={}", pipe.display());
     let arguments = ["--tag", "instance_id=1", "--tag", "testid=path", "--out", &out];
     let cost = run(&binary("WEIR_K6"), load, &arguments, &[]);
     reader.join().expect("the reader");
     cost
+}
+
+fn throw_away(mut pipe: File) {
+    fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)).expect("its size");
+    let mut buffer = vec![0; READ_BYTES];
+    while pipe.read(&mut buffer).is_ok_and(|n| n > 0) {
+        thread::sleep(GATHER);
+    }
 }
 
 /// A k6 with xk6-output-timestream.
@@ -73,6 +84,16 @@ pub(crate) fn xk6(k6: &OsStr, load: Load, endpoint: &str) -> Cost {
 }
 
 fn run(k6: &OsStr, load: Load, arguments: &[&str], env: &[(&str, &str)]) -> Cost {
+    run_into(k6, load, arguments, env, Stdio::null())
+}
+
+fn run_into(
+    k6: &OsStr,
+    load: Load,
+    arguments: &[&str],
+    env: &[(&str, &str)],
+    stdout: Stdio,
+) -> Cost {
     let (_folder, script) = load.script();
     let before = cpu_us(UsageWho::RUSAGE_CHILDREN);
     let mut command = Command::new(k6);
@@ -83,7 +104,7 @@ fn run(k6: &OsStr, load: Load, arguments: &[&str], env: &[(&str, &str)]) -> Cost
         .envs(env.iter().copied())
         .env("K6_NO_USAGE_REPORT", "true")
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(Stdio::null())
         .status()
         .expect("k6 starts");

@@ -18,7 +18,7 @@ use crate::{
             events::{Action, Input, Leave},
             stopping::Push,
         },
-        k6::{argv, exit},
+        k6::{argv, exit, outlet::Outlet},
         ledger::ledger::Ledger,
     },
     io::telemetry,
@@ -58,10 +58,10 @@ impl Agent {
                     Input::BundleStored(stored.map_err(why))
                 });
             }
-            Action::KeepLedger { rules, full } => {
-                self.shared.replace_ledger(Ledger::new(&rules, full));
+            Action::KeepLedger { rules, full, added } => {
+                self.shared.replace_ledger(Ledger::new(&rules, full), added);
             }
-            Action::StartK6(tags) => self.start_k6(&tags),
+            Action::StartK6 { tags, outlet } => self.start_k6(&tags, outlet),
             Action::Poll => {
                 self.call(|rest| async move { Input::Status(rest.status().await.ok()) });
             }
@@ -106,7 +106,7 @@ impl Agent {
         }
     }
 
-    fn start_k6(&mut self, tags: &BTreeMap<String, String>) {
+    fn start_k6(&mut self, tags: &BTreeMap<String, String>, outlet: Outlet) {
         let Some(version) = &self.version else { return };
         let port = match port::free() {
             Ok(port) => port,
@@ -120,12 +120,17 @@ impl Agent {
             instance_id: self.settings.instance_id,
             instances: self.settings.instances,
             port,
+            outlet,
             samples: &self.intake.path().to_string_lossy(),
             bundle: &self.bundle_path().to_string_lossy(),
         });
-        match self.k6.run(argv) {
+        let stdout = match outlet {
+            Outlet::Pipe => Ok(None),
+            Outlet::Stdout => self.intake.writer().map(Some),
+        };
+        match stdout.and_then(|stdout| self.k6.run(argv, stdout)) {
             Ok(running) => {
-                tracing::info!(elapsed_ms = ms_since(self.began), port, "k6 started");
+                tracing::info!(elapsed_ms = ms_since(self.began), port, ?outlet, "k6 started");
                 self.rest = Some(Rest::new(port));
                 self.group = running.group();
                 self.task(async move { Input::Exited(running.wait().await) });

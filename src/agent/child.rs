@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs::File,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -189,10 +190,10 @@ impl K6 {
         Ok(output.stdout)
     }
 
-    /// Starts `k6 run`; its output is passed on from here.
-    pub(super) fn run(&self, argv: Vec<String>) -> std::io::Result<Running> {
+    /// Starts `k6 run`; what it prints is passed on from here, or goes to `stdout`.
+    pub(super) fn run(&self, argv: Vec<String>, stdout: Option<File>) -> std::io::Result<Running> {
         let mut command = self.command(argv, []);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(stdout.map_or_else(Stdio::piped, Stdio::from)).stderr(Stdio::piped());
         let kills = memory::kills();
         let mut child = reaper::spawn(&mut command)?;
         let group = Group::of(&child);

@@ -1,6 +1,7 @@
-//! k6's samples: a named pipe, read by a thread of its own, so that k6 never waits for us.
+//! k6's samples: a pipe, read by a thread of its own, so that k6 never waits for us.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read},
     os::{fd::AsFd, unix::fs::OpenOptionsExt},
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use memchr::memmem;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
@@ -24,6 +26,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::core::{
     agent::{events::Input, report::Account},
+    k6::log,
     ledger::{
         ledger::{self, Ledger},
         threshold::Rules,
@@ -55,6 +58,8 @@ pub(super) struct Shared {
     /// Told when the spool may have a job.
     spool_changed: Condvar,
     ledger: Mutex<Ledger>,
+    /// Tags that k6 does not put on its samples; changed with the ledger.
+    added: Mutex<Arc<[(String, String)]>>,
     /// Ledgers there have been; changed while the ledger is locked.
     ledgers: AtomicU64,
     lost: Mutex<Option<String>>,
@@ -71,6 +76,7 @@ impl Shared {
             spool: Mutex::new(spool),
             spool_changed: Condvar::new(),
             ledger: Mutex::new(Ledger::new(&Rules::default(), false)),
+            added: Mutex::default(),
             ledgers: AtomicU64::new(0),
             lost: Mutex::new(None),
             emitted: AtomicU64::new(0),
@@ -123,10 +129,11 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on samples are folded into this one.
-    pub(super) fn replace_ledger(&self, ledger: Ledger) {
+    /// From now on samples get these tags, and are folded into this one.
+    pub(super) fn replace_ledger(&self, ledger: Ledger, added: BTreeMap<String, String>) {
         let mut old = self.ledger();
         *old = ledger;
+        *self.added.lock().unwrap_or_else(PoisonError::into_inner) = added.into_iter().collect();
         self.ledgers.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -187,6 +194,7 @@ impl Intake {
             ship_samples,
             shared,
             lines: Lines::default(),
+            added: Arc::default(),
             ledgers: 0,
             carry: Vec::new(),
             skipping: false,
@@ -205,6 +213,15 @@ impl Intake {
     /// Where k6 is to write.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The pipe itself, to be given to k6.
+    ///
+    /// # Errors
+    /// When it is closed, or no more files can be open.
+    pub(super) fn writer(&self) -> io::Result<File> {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        self.writer.as_ref().ok_or_else(closed)?.try_clone()
     }
 
     /// k6 is gone: the thread may end when it has read all.
@@ -231,6 +248,7 @@ struct Reader {
     ship_samples: bool,
     shared: Arc<Shared>,
     lines: Lines<Memo>,
+    added: Arc<[(String, String)]>,
     /// Which ledger the lines' memos are of.
     ledgers: u64,
     /// The beginning of a line whose end is not read yet.
@@ -258,8 +276,11 @@ impl Reader {
             let closed = self.builder.poll(self.now_ms());
             self.place(closed);
         }
-        if !self.carry.is_empty() || self.skipping {
+        if self.skipping {
             self.shared.unparsable_lines.fetch_add(1, Ordering::Relaxed);
+        } else if !self.carry.is_empty() {
+            // k6 ends each line: of a sample in it, this k6 did not live to write the rest.
+            tracing::warn!(bytes = self.carry.len(), "k6 ended within a line");
         }
         let closed = self.builder.close();
         self.place(closed);
@@ -293,6 +314,7 @@ impl Reader {
         if ledgers != self.ledgers {
             self.ledgers = ledgers;
             self.lines = Lines::default();
+            self.added = shared.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
         }
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (head, tail) = bytes.split_at(end);
@@ -322,7 +344,7 @@ impl Reader {
 
     /// One line of k6's. Every sample comes by here once: into the ledger, and, where an output wants it, into a frame.
     fn line(&mut self, line: &[u8], now_ms: i64, ledger: &mut Ledger, lines: &mut Counted) {
-        let closed = match self.lines.read(line) {
+        let closed = match self.lines.read(line, &self.added) {
             Ok(Seen::Known(Known { point, memo })) => {
                 ledger.add_again(point, &mut memo.ledger);
                 let builder = self.ship_samples.then_some(&mut self.builder);
@@ -336,6 +358,11 @@ impl Reader {
             Ok(Seen::Line(Line::Metric(definition))) => {
                 self.builder.define(&definition);
                 ledger.define(&definition);
+                return;
+            }
+            Err(_) if !is_samples(line) => {
+                let text = log::shorten(&String::from_utf8_lossy(line));
+                tracing::info!(text, "k6 printed");
                 return;
             }
             Err(error) => {
@@ -366,6 +393,12 @@ impl Reader {
     fn now_ms(&self) -> i64 {
         self.shared.now_ms()
     }
+}
+
+/// Whether a line that cannot be read would be a sample: all that k6 writes of them are objects. Where they come by standard
+/// output, other text may stand between two of them, or before one, which is then lost.
+fn is_samples(line: &[u8]) -> bool {
+    line.starts_with(b"{") || memmem::find(line, br#"{"metric":""#).is_some()
 }
 
 #[derive(Default)]

@@ -276,10 +276,10 @@ async fn a_killed_k6_is_a_lost_runner_with_its_samples_kept() {
     assert_eq!(ended.exit, Exit::HandedOver);
 }
 
-/// Kills the k6 whose samples go to this rig's pipe.
+/// Kills the k6 that runs this rig's bundle.
 fn kill_k6_of(rig: &Rig) {
-    let pipe = rig.dir.path().join("work").join("samples");
-    let wanted = format!("--out=json={}", pipe.display());
+    let bundle = rig.dir.path().join("work").join("bundle.tar");
+    let wanted = bundle.to_string_lossy();
     let found = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {
         let args = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         args.split(|byte| *byte == 0).any(|arg| arg == wanted.as_bytes())

@@ -2,6 +2,7 @@
 
 mod endings;
 mod harness;
+mod intake;
 mod spooling;
 mod whole;
 mod writers;

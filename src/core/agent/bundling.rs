@@ -15,6 +15,7 @@ use crate::{
         k6::{
             environment,
             options::{self, Options},
+            outlet, tags,
         },
         ledger::{
             threshold::{self, RuleOptions, Rules, ThresholdError, Thresholds},
@@ -155,6 +156,8 @@ impl Machine {
     fn take_bundle(&mut self, bundle: Bundle, now: Now) {
         match options::parse(&bundle.options) {
             Ok(options) => {
+                self.is_extended = outlet::has_extension(&bundle.bytes);
+                self.reads_tags = tags::may_be_read(&bundle.bytes);
                 self.requirements = Some(self.required(&options));
                 self.options = Some(options);
                 self.bundle = Some(bundle);

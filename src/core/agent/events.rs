@@ -8,7 +8,7 @@ use super::stopping::Push;
 use crate::{
     core::{
         bundle::Bundle,
-        k6::{exit::Exit, rest::Status, version::Version},
+        k6::{exit::Exit, outlet::Outlet, rest::Status, version::Version},
         ledger::threshold::Rules,
     },
     wire::session::{to_agent::Message as FromAggregator, to_aggregator::Message as ToAggregator},
@@ -89,9 +89,16 @@ pub enum Action {
         rules: Rules,
         /// Whether the full summary is wanted.
         full: bool,
+        /// Tags that k6 does not know of, for samples that have none of that name.
+        added: BTreeMap<String, String>,
     },
-    /// Start `k6 run` with these tags, on a port of its own.
-    StartK6(BTreeMap<String, String>),
+    /// Start `k6 run`, on a port of its own.
+    StartK6 {
+        /// Tags that it puts on every sample besides those that the script knows of.
+        tags: BTreeMap<String, String>,
+        /// Where it writes them.
+        outlet: Outlet,
+    },
     /// Ask k6 for its status.
     Poll,
     /// Run setup(), for no longer than this.

@@ -94,6 +94,10 @@ pub struct Machine {
     pub(super) bundle: Option<Bundle>,
     /// The bundle lies where k6 will run it from.
     pub(super) bundle_stored: bool,
+    /// The script imports an extension of k6's.
+    pub(super) is_extended: bool,
+    /// The script may look at the tags of its samples.
+    pub(super) reads_tags: bool,
     pub(super) terms: Option<Terms>,
     /// The aggregator of this session knows the terms.
     pub(super) terms_said: bool,
@@ -146,6 +150,8 @@ impl Machine {
             assembly: Assembly::default(),
             bundle: None,
             bundle_stored: false,
+            is_extended: false,
+            reads_tags: false,
             terms: None,
             terms_said: false,
             part_wanted: None,

@@ -10,9 +10,11 @@ use crate::{
     core::{
         error,
         k6::{
+            environment as variables,
             exit::{Exit, REST_FAILED},
+            outlet,
             rest::{Stage, Status},
-            tags,
+            tags::{self, Seers, Split},
             version::Version,
         },
         summary::settings::{Mode, Settings},
@@ -81,6 +83,13 @@ impl Machine {
             self.fail(Reason::InvalidSpec, text, None);
             return self.never(now);
         }
+        let outlet = outlet::of(&outlet::Facts {
+            user,
+            environment,
+            version,
+            may_abort: rules.may_abort(),
+            is_extended: self.is_extended,
+        });
         let sources = tags::Sources {
             script: &options.tags,
             args: &self.config.user.tags,
@@ -88,15 +97,21 @@ impl Machine {
             run: &self.config.run.name,
             instance_id: self.config.instance_id,
         };
+        let seers = Seers {
+            others: !variables::outs(user, environment).is_empty(),
+            script: self.reads_tags,
+            own: sources.has_own(environment),
+        };
         match tags::all(&sources) {
             Ok(tags) => {
+                let Split { told: tags, added } = tags::split(tags, seers);
                 self.process = Process::Alive;
                 if self.starts == 0 {
-                    self.actions.push(Action::KeepLedger { rules, full });
+                    self.actions.push(Action::KeepLedger { rules, full, added });
                 }
                 self.starts += 1;
                 self.poll_due_ms = now.ms + POLL_MS;
-                self.actions.push(Action::StartK6(tags));
+                self.actions.push(Action::StartK6 { tags, outlet });
             }
             Err(error) => {
                 self.fail(Reason::InvalidSpec, error.to_string(), None);

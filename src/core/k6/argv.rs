@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     args::UserArgs,
     environment::{self, Environment},
+    outlet::Outlet,
     segment,
     version::Version,
 };
@@ -27,6 +28,8 @@ pub struct Run<'a> {
     /// Loopback port of k6's REST API.
     pub port: u16,
     /// Where k6 writes its samples.
+    pub outlet: Outlet,
+    /// The pipe for them.
     pub samples: &'a str,
     /// The bundle that all instances run.
     pub bundle: &'a str,
@@ -76,7 +79,7 @@ fn look_alike(argv: &mut Vec<String>, user: &UserArgs, environment: &Environment
     }
 }
 
-/// Arguments of `k6 run`: paused, driven through its REST API, its samples into `samples`.
+/// Arguments of `k6 run`: paused, driven through its REST API, its samples into its outlet.
 pub fn run(run: &Run<'_>) -> Vec<String> {
     let mut argv = vec!["run".to_owned()];
     argv.extend(run.user.run.iter().cloned());
@@ -88,8 +91,11 @@ pub fn run(run: &Run<'_>) -> Vec<String> {
         "--no-teardown".to_owned(),
         "--no-thresholds".to_owned(),
         run.version.no_summary().to_owned(),
-        format!("--out=json={}", run.samples),
     ]);
+    match run.outlet {
+        Outlet::Pipe => argv.push(format!("--out=json={}", run.samples)),
+        Outlet::Stdout => argv.extend(["--quiet".to_owned(), "--out=json".to_owned()]),
+    }
     // Each instance writes the user's own outputs as well.
     for out in environment::outs(run.user, run.environment) {
         argv.push(format!("--out={out}"));
@@ -129,6 +135,7 @@ mod tests {
             instance_id: 3,
             instances: 4,
             port: 6565,
+            outlet: Outlet::Pipe,
             samples: "/weir/work/samples",
             bundle: "/weir/work/bundle.tar",
         });
@@ -157,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_instance_runs_without_segments() {
+    fn a_single_instance_runs_without_segments_and_with_its_samples_alone_on_standard_output() {
         let argv = run(&Run {
             user: &UserArgs::default(),
             environment: &Environment::new(),
@@ -166,11 +173,13 @@ mod tests {
             instance_id: 1,
             instances: 1,
             port: 1,
+            outlet: Outlet::Stdout,
             samples: "s",
             bundle: "t.tar",
         });
         assert!(!argv.iter().any(|arg| arg.contains("segment")));
-        assert!(argv.contains(&"--summary-mode=disabled".to_owned()));
+        let has = |arg: &str| argv.iter().any(|one| one == arg);
+        assert!(has("--summary-mode=disabled") && has("--quiet") && has("--out=json"), "{argv:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod exit;
 pub mod flags;
 pub mod log;
 pub mod options;
+pub mod outlet;
 pub mod rest;
 pub mod segment;
 pub mod tags;

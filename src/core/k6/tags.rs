@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use memchr::memmem;
+
+use super::{environment::Environment, outlet};
+
 /// Tag that names the k6 instance on every sample.
 pub const INSTANCE_ID: &str = "instance_id";
 /// Tag that names the run on every sample, as k6's own dashboards expect.
@@ -47,9 +51,79 @@ pub fn all(sources: &Sources<'_>) -> Result<BTreeMap<String, String>, TagError> 
     }
 }
 
+/// How a script sees the tags of its samples.
+const READER: &[u8] = b"k6/execution";
+
+/// Who puts the tags on the samples. Each tag costs k6 more to write than it costs to add it to a series that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Given to k6.
+    pub told: BTreeMap<String, String>,
+    /// Added by the agent, where a sample has none of that name: what a script sets weighs more.
+    pub added: BTreeMap<String, String>,
+}
+
+/// All that decides who does.
+#[derive(Clone, Copy, Debug)]
+pub struct Seers {
+    /// k6 writes its samples elsewhere too.
+    pub others: bool,
+    /// The script, or an extension of k6's, may look at the tags, as far as [`may_be_read`] can see.
+    pub script: bool,
+    /// k6 has tags from elsewhere, which Weir's must replace.
+    pub own: bool,
+}
+
+/// Whether the archive of a script and of all that it reads speaks of what shows it the tags.
+pub fn may_be_read(bundle: &[u8]) -> bool {
+    memmem::find(bundle, READER).is_some() || outlet::has_extension(bundle)
+}
+
+/// The agent adds them where nobody can see that k6 did not.
+pub fn split(all: BTreeMap<String, String>, seers: Seers) -> Split {
+    if seers.others || seers.script || seers.own {
+        Split { told: all, added: BTreeMap::new() }
+    } else {
+        Split { told: BTreeMap::new(), added: all }
+    }
+}
+
+impl Sources<'_> {
+    /// Whether k6 would have tags without Weir's.
+    pub fn has_own(&self, environment: &Environment) -> bool {
+        !self.script.is_empty() || !self.args.is_empty() || environment.contains_key("K6_TAGS")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_agent_adds_what_nobody_else_sees() {
+        let all = map(&[("instance_id", "3")]);
+        let nobody = Seers { others: false, script: false, own: false };
+        let added = Split { added: all.clone(), told: BTreeMap::new() };
+        assert_eq!(split(all.clone(), nobody), added);
+        let told = Split { told: all.clone(), added: BTreeMap::new() };
+        assert_eq!(split(all.clone(), Seers { others: true, ..nobody }), told);
+        assert_eq!(split(all.clone(), Seers { script: true, ..nobody }), told);
+        assert_eq!(split(all, Seers { own: true, ..nobody }), told);
+        assert!(may_be_read(b"import exec from 'k6/execution'"));
+        assert!(may_be_read(b"import x from 'k6/x/x'"));
+        assert!(!may_be_read(b"import http from 'k6/http'"));
+    }
+
+    #[test]
+    fn k6_has_tags_of_its_own_from_three_places() {
+        let (none, some) = (map(&[]), map(&[("a", "b")]));
+        let args = [("a".to_owned(), "b".to_owned())];
+        let plain = Sources { script: &none, args: &[], spec: &some, run: "r", instance_id: 1 };
+        assert!(!plain.has_own(&none));
+        assert!(Sources { script: &some, ..plain }.has_own(&none));
+        assert!(Sources { args: &args, ..plain }.has_own(&none));
+        assert!(plain.has_own(&map(&[("K6_TAGS", "a:b")])));
+    }
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -190,6 +190,12 @@ impl From<Written> for ThresholdSpec {
 }
 
 impl Rules {
+    /// Whether a threshold may stop the run before its end.
+    pub fn may_abort(&self) -> bool {
+        let mut thresholds = self.by_name.values().flat_map(|rule| &rule.thresholds);
+        thresholds.any(|threshold| threshold.spec.abort_on_fail)
+    }
+
     /// The rules that the script's thresholds make, and then those of the LoadTest.
     ///
     /// # Errors

@@ -49,6 +49,19 @@ pub struct Point<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pairs<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
+impl<'a> Pairs<'a> {
+    /// Adds those whose names are missing, in their places by name, as k6 would have written them.
+    pub fn add(&mut self, added: &'a [(String, String)]) {
+        for (name, value) in added {
+            let at = self.0.iter().position(|(other, _)| other.as_ref() >= name.as_str());
+            let at = at.unwrap_or(self.0.len());
+            if self.0.iter().all(|(other, _)| other != name) {
+                self.0.insert(at, (Cow::Borrowed(name), Cow::Borrowed(value)));
+            }
+        }
+    }
+}
+
 /// A line that is neither a sample nor a metric.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {

@@ -82,11 +82,23 @@ impl<M> Default for Lines<M> {
 }
 
 impl<M: Default> Lines<M> {
-    /// Reads one line, without its line feed.
+    /// Reads one line, without its line feed. A sample gets those of `added`, names and values, of which it has none; they
+    /// are the same for all lines.
     ///
     /// # Errors
     /// When the line is neither a sample nor a metric.
-    pub fn read<'a>(&'a mut self, line: &'a [u8]) -> Result<Read<'a, M>, DecodeError> {
+    pub fn read<'a>(
+        &'a mut self,
+        line: &'a [u8],
+        added: &'a [(String, String)],
+    ) -> Result<Read<'a, M>, DecodeError> {
+        let decode = |line| {
+            let mut read = decode(line)?;
+            if let Line::Point(point) = &mut read {
+                point.tags.add(added);
+            }
+            Ok(read)
+        };
         let Some(parts) = split(line) else { return decode(line).map(Read::Line) };
         let hash = parts.hash();
         if let Some(at) = self.find(hash, &parts) {

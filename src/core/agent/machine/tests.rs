@@ -9,6 +9,7 @@ use crate::{
         bundle::Bundle,
         k6::{
             exit::Exit,
+            outlet::Outlet,
             rest::{Stage, Status},
         },
         ledger::threshold::ThresholdSpec,
@@ -152,11 +153,18 @@ fn a_life_goes_from_the_script_to_the_goodbye() {
     let mut life = Life::new();
     life.says(Input::SessionUp);
     assert!(life.says(bundled()).is_empty(), "k6 waits for its version");
-    let tags = BTreeMap::from([
+    let wanted = BTreeMap::from([
         ("instance_id".to_owned(), "1".to_owned()),
         ("testid".to_owned(), "r-1".to_owned()),
     ]);
-    assert_eq!(life.says(version()), [Action::StartK6(tags)]);
+    let actions = life.machine.handle(version(), life.now);
+    let added = actions.iter().find_map(|action| match action {
+        Action::KeepLedger { added, .. } => Some(added),
+        _ => None,
+    });
+    assert_eq!(added, Some(&wanted), "nobody else sees them");
+    let started = Action::StartK6 { tags: BTreeMap::new(), outlet: Outlet::Stdout };
+    assert!(actions.contains(&started), "{actions:?}");
     assert_eq!(life.report().requirements, None, "requirements come with READY");
     life.says(status(Stage::Initialising));
     assert_eq!(life.machine.phase(), AgentPhase::Preparing);
@@ -330,7 +338,7 @@ fn the_first_failure_stays() {
 fn a_taken_port_is_tried_again_a_bounded_number_of_times() {
     let mut life = Life::new();
     life.says(version());
-    let started = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::StartK6(_)));
+    let started = |actions: &[Action]| actions.iter().any(|a| matches!(a, Action::StartK6 { .. }));
     assert!(started(&life.says(bundled())));
     for _ in 0..3 {
         assert!(started(&life.says(Input::Exited(exit(106)))));
@@ -586,7 +594,7 @@ fn the_others_ask_for_it_in_each_session_and_run_it_when_it_lies_in_its_place() 
     assert!(life.says(part()).is_empty(), "a part that comes twice changes nothing");
     assert!(life.machine.bundle.as_ref().unwrap().bytes.is_empty(), "it is a file by now");
     let actions = life.says(Input::BundleStored(Ok(())));
-    assert!(matches!(actions[..], [Action::StartK6(_)]), "{actions:?}");
+    assert!(matches!(actions[..], [Action::StartK6 { .. }]), "{actions:?}");
     life.says(Input::SessionDown);
     assert!(life.says(Input::SessionUp).is_empty());
 }
@@ -640,7 +648,7 @@ fn the_ledger_is_kept_by_the_thresholds_of_script_and_spec() {
     let script = serde_json::json!({"thresholds": {"checks": ["rate>0.9"]}});
     let actions = life.machine.handle(Input::Bundled(Ok(bundle(&script))), life.now);
     let rules = actions.iter().find_map(|action| match action {
-        Action::KeepLedger { rules, full: false } => Some(rules),
+        Action::KeepLedger { rules, full: false, .. } => Some(rules),
         _ => None,
     });
     let rules = rules.expect("rules before k6 starts").list();

@@ -88,7 +88,7 @@ fn sharded(lines: &str, rules: &Rules, shards: usize, dice: &mut Dice) -> Merged
     let mut readers: Vec<_> = (0..shards).map(|_| Lines::<Memo>::default()).collect();
     for line in lines.lines() {
         let shard = dice.below(shards);
-        match readers[shard].read(line.as_bytes()).unwrap() {
+        match readers[shard].read(line.as_bytes(), &[]).unwrap() {
             // Each k6 defines its metrics itself.
             Read::Line(Line::Metric(definition)) => {
                 for ledger in &mut ledgers {

@@ -10,7 +10,7 @@ fn line(metric: &str, time: &str, value: &str, tags: &str) -> String {
 
 /// What is read of a line, and whether by its bytes.
 fn read(lines: &mut Lines<u32>, line: &str) -> (Option<Line<'static>>, bool) {
-    match lines.read(line.as_bytes()) {
+    match lines.read(line.as_bytes(), &[]) {
         Ok(Read::Known(known)) => {
             known.memo += 1;
             (Some(Line::Point(known.point.clone())), known.memo > 1)
@@ -44,6 +44,28 @@ fn a_series_is_known_by_its_bytes_from_the_third_line_on() {
     assert_eq!(ways, [false, false, true, true]);
     assert!(!read(&mut lines, &line("m", T, "1", r#"{"a":"2"}"#)).1, "another series");
     assert!(!read(&mut lines, &line("n", T, "1", r#"{"a":"1"}"#)).1, "another metric");
+}
+
+#[test]
+fn tags_are_added_where_k6_would_have_written_them() {
+    let added = [("b".to_owned(), "2".to_owned()), ("d".to_owned(), "4".to_owned())];
+    for (tags, whole) in [
+        ("{}", r#"{"b":"2","d":"4"}"#),
+        (r#"{"a":"1","c":"3","e":"5"}"#, r#"{"a":"1","b":"2","c":"3","d":"4","e":"5"}"#),
+        (r#"{"b":"own","d":""}"#, r#"{"b":"own","d":""}"#),
+        (r#"{"z":"6","b":"own"}"#, r#"{"d":"4","z":"6","b":"own"}"#),
+    ] {
+        let mut lines = Lines::<u32>::default();
+        for n in 0..4 {
+            let (line, whole) = (line("m", T, "1", tags), line("m", T, "1", whole));
+            let point = match lines.read(line.as_bytes(), &added).unwrap() {
+                Read::Known(known) => known.point.clone(),
+                Read::Line(Line::Point(point)) => owned(&point),
+                Read::Line(Line::Metric(_)) => unreachable!("it is a sample"),
+            };
+            assert_eq!(Some(Line::Point(point)), slow(&whole), "time {n}");
+        }
+    }
 }
 
 #[test]
@@ -134,7 +156,7 @@ proptest! {
         let mut changed = text.into_bytes();
         let at = at % changed.len();
         changed[at] = byte;
-        let found = lines.read(&changed).ok().map(|read| match read {
+        let found = lines.read(&changed, &[]).ok().map(|read| match read {
             Read::Known(known) => Line::Point(known.point.clone()),
             Read::Line(line) => line,
         });

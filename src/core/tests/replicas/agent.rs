@@ -165,8 +165,8 @@ impl Agent {
         for action in self.machine.handle(input, now) {
             match action {
                 Action::StoreBundle(_) => self.tell(Input::BundleStored(Ok(())), now_ms),
-                Action::KeepLedger { rules, full } => self.ledger = Ledger::new(&rules, full),
-                Action::StartK6(_) => self.stage = Some(Stage::Paused),
+                Action::KeepLedger { rules, full, .. } => self.ledger = Ledger::new(&rules, full),
+                Action::StartK6 { .. } => self.stage = Some(Stage::Paused),
                 Action::Poll => self.later.push((5, Happens::Polled)),
                 Action::Resume => self.later.push((5, Happens::Resumed)),
                 Action::Push(_) => {
