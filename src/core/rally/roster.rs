@@ -240,7 +240,7 @@ impl Roster {
         }
         let phase = runner.phase();
         let is_lost = runner.loss.is_some();
-        let is_part = runner.is_known() || self.has_started;
+        let is_part = runner.is_known() || self.has_started || runner.back_by_ms.is_some();
         let is_settled = runner.is_settled(!self.outputs.is_empty());
         let may_hand_over = if is_lost { runner.session.is_some() } else { is_part };
         let is_there = runner.session.is_some() && !is_lost;

@@ -24,8 +24,14 @@ impl Rally {
     pub(super) fn opened(&mut self, session: SessionId, hello: Hello, now_ms: i64) {
         let id = hello.instance_id;
         let report = hello.report.clone().unwrap_or_default();
-        if let Some(why) = self.refusal(&hello, &report) {
+        if let Some(why) = self.refusal(&hello) {
             self.refuse(session, why);
+            return;
+        }
+        if self.is_late(id, &report) {
+            self.refuse(session, "the run is over".to_owned());
+            // It is heard of now: nobody started it.
+            self.roster.update(id, |runner| runner.back_by_ms = None);
             return;
         }
         let incarnation: Arc<str> = hello.incarnation.as_str().into();
@@ -78,7 +84,7 @@ impl Rally {
     }
 
     /// Why an agent cannot take part.
-    fn refusal(&self, hello: &Hello, report: &Report) -> Option<String> {
+    fn refusal(&self, hello: &Hello) -> Option<String> {
         if hello.protocol != PROTOCOL {
             return Some(format!(
                 "protocol {} is spoken, not {}: agent and aggregator are of different versions",
@@ -94,15 +100,19 @@ impl Rally {
         if hello.replica != 0 {
             return Some(format!("this is replica 0 of the aggregator, not {}", hello.replica));
         }
-        let Some(runner) = self.roster.get(hello.instance_id) else {
-            return Some(format!(
+        self.roster.get(hello.instance_id).is_none().then(|| {
+            format!(
                 "the run has instances 1 to {}, not {}",
                 self.config.instances, hello.instance_id
-            ));
-        };
+            )
+        })
+    }
+
+    /// Whether an agent comes when the run is over, without ever having been a part of it.
+    fn is_late(&self, id: u32, report: &Report) -> bool {
+        let is_over = self.is_stopping || self.is_draining();
         let has_nothing = report.emitted == 0 && report.phase <= AgentPhase::Ready.into();
-        let is_late = self.is_stopping || self.is_draining();
-        (is_late && !runner.is_known() && has_nothing).then(|| "the run is over".to_owned())
+        is_over && has_nothing && self.roster.get(id).is_some_and(|runner| !runner.is_known())
     }
 
     fn refuse(&mut self, session: SessionId, message: String) {

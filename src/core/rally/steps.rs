@@ -11,6 +11,10 @@ use crate::{
     wire::session::{AgentPhase, Finish, Goodbye, RunSetup, RunTeardown, Start, to_agent::Message},
 };
 
+/// How long a stop waits for instances that only a former aggregator may have heard of: it may have sent them the start
+/// with its last words. One that lives dials every few seconds.
+const UNHEARD_MS: i64 = 15_000;
+
 /// By how much the load's deadline moves while agents are held back and cannot tell that it is over.
 const HELD_BACK_MS: i64 = 10_000;
 
@@ -150,6 +154,10 @@ impl Rally {
     }
 
     fn not_back(&mut self, id: u32) {
+        let is_known = self.roster.get(id).is_some_and(|runner| runner.is_known());
+        if !is_known && !self.roster.has_started() {
+            return;
+        }
         let is_settled =
             self.roster.get(id).is_some_and(|r| r.is_settled(!self.config.outputs.is_empty()));
         if is_settled {
@@ -275,6 +283,9 @@ impl Rally {
         for id in away {
             let by_ms = now_ms.saturating_add(AWAY_MS);
             self.roster.update(id, |runner| runner.back_by_ms = Some(by_ms));
+        }
+        if self.former.is_some() && !self.roster.has_started() {
+            self.roster.want_back_unknown(now_ms.saturating_add(UNHEARD_MS));
         }
     }
 

@@ -984,6 +984,13 @@ proptest! {
     }
 }
 
+/// The aggregator dies right after it has sent the start, and the next one is told to stop before it hears of any instance.
+#[test]
+fn a_start_that_nobody_alive_knows_of_is_followed_by_teardown() {
+    let weather = Weather { aggregator_dies: 11, user_stops: 2, ..CALM };
+    World::new(13_664_430_250_611_678_459, 1, weather).run().verify();
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bytes() {
     let rough = Weather {
