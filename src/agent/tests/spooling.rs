@@ -138,11 +138,12 @@ async fn a_segment_that_rots_fails_the_run_and_its_samples_are_counted() {
     let rig = backlog(limits()).await;
     let mut files = segments(rig.dir.path());
     files.sort();
-    let last = files.last().unwrap();
-    let mut bytes = fs::read(last).unwrap();
+    // Whole, while the last may still be written; and past what was sent, which is also in memory.
+    let [_, .., file, _] = &files[..] else { panic!("too few files: {files:?}") };
+    let mut bytes = fs::read(file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(last, bytes).unwrap();
+    fs::write(file, bytes).unwrap();
     let ended = catch_up(rig).await;
     let failure = ended.report.failure.clone().unwrap();
     assert_eq!(failure.reason, "OutputFailed");

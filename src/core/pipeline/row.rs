@@ -136,14 +136,11 @@ pub fn rollup_row(series: &Series) -> Result<Row, Refusal> {
     Ok(Row { dimensions, measure, shortened })
 }
 
-/// The shortest text that reads back as the same number. Very large and very small numbers are written with an exponent.
-pub fn value_text(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-5..1e17).contains(&size) {
-        format!("{value:e}")
-    } else {
-        format!("{value}")
-    }
+/// The shortest text that reads back as the same finite number. Very large and very small numbers are written with an
+/// exponent.
+pub fn value_text(value: f64, buffer: &mut ryu::Buffer) -> &str {
+    let text = buffer.format_finite(value);
+    text.strip_suffix(".0").unwrap_or(text)
 }
 
 fn measure_name(metric: &Arc<str>) -> Arc<str> {

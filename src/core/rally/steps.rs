@@ -4,7 +4,7 @@ use super::{
     cause,
     input::Action,
     rally::{AWAY_MS, LEAVE_MS, PUBLISH_MS, REJOIN_MS, RUN_SLACK_MS, Rally, STEP_SLACK_MS, Step},
-    runner::SESSION_LOST,
+    runner::{Runner, SESSION_LOST},
 };
 use crate::{
     api::v1alpha1::Reason,
@@ -154,7 +154,7 @@ impl Rally {
     }
 
     fn not_back(&mut self, id: u32) {
-        let is_known = self.roster.get(id).is_some_and(|runner| runner.is_known());
+        let is_known = self.roster.get(id).is_some_and(Runner::is_known);
         if !is_known && !self.roster.has_started() {
             return;
         }

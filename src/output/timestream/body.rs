@@ -3,7 +3,7 @@
 //! The SDK would build its own types of every record and make text of them: most of what a call costs. The body is written
 //! here straight from the batch. Shape: the API's `WriteRecordsRequest`, AWS JSON 1.0.
 
-use std::{collections::BTreeMap, io::Write, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::core::pipeline::{
     batch::{Batch, Record},
@@ -62,9 +62,7 @@ impl Body {
     fn text(&mut self, text: &str) {
         let is_plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
         if text.bytes().all(is_plain) {
-            self.0.push(b'"');
-            self.raw(text);
-            self.0.push(b'"');
+            self.quoted(text);
         } else {
             // Writing to memory does not fail.
             serde_json::to_writer(&mut self.0, text).unwrap_or_default();
@@ -87,15 +85,25 @@ impl Body {
     }
 
     /// A number, which the API wants as a string.
-    fn number(&mut self, number: impl std::fmt::Display) {
-        // As above.
-        write!(self.0, "\"{number}\"").unwrap_or_default();
+    fn number(&mut self, number: impl itoa::Integer) {
+        self.quoted(itoa::Buffer::new().format(number));
+    }
+
+    fn value(&mut self, value: f64) {
+        self.quoted(value_text(value, &mut ryu::Buffer::new()));
+    }
+
+    /// Text without a character that JSON escapes.
+    fn quoted(&mut self, text: &str) {
+        self.0.push(b'"');
+        self.raw(text);
+        self.0.push(b'"');
     }
 
     fn values(&mut self, record: &Record) {
         let Some(rolled) = &record.rolled else {
             self.raw("\"MeasureValue\":");
-            return self.number(value_text(record.value));
+            return self.value(record.value);
         };
         self.columns(record.value, rolled);
     }
@@ -112,7 +120,7 @@ impl Body {
             self.raw("},{\"Name\":\"");
             self.raw(name);
             self.raw("\",\"Type\":\"DOUBLE\",\"Value\":");
-            self.number(value_text(value));
+            self.value(value);
         }
         if !rolled.histogram.is_empty() {
             self.raw("},{\"Name\":\"");
