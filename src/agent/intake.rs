@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
-    io::{self, Read},
-    os::{fd::AsFd, unix::fs::OpenOptionsExt},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -14,41 +14,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use memchr::memmem;
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     libc,
-    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::stat::Mode,
     unistd::mkfifo,
 };
 use tokio::sync::{Notify, mpsc};
 
+use super::reader::Reader;
 use crate::core::{
     agent::{events::Input, report::Account},
-    k6::log,
-    ledger::{
-        ledger::{self, Ledger},
-        threshold::Rules,
-    },
+    ledger::{ledger::Ledger, threshold::Rules},
     samples::{
-        decode::Line,
-        frame::Closed,
-        framer::{self, Framer},
-        lines::{Known, Lines, Read as Seen},
+        framer::Framer,
         spool::{Loss, Spool},
     },
 };
 
 /// Bytes that the pipe holds while the thread is busy.
 const PIPE_BYTES: i32 = 1 << 20;
-/// Bytes read at once.
-const READ_BYTES: usize = 256 << 10;
-/// k6 writes each line by itself. One that finds a reader waiting wakes it, for that one line: so lines are left to gather
-/// for so long, in which k6 fills no more than a part of the pipe.
-const GATHER: Duration = Duration::from_millis(4);
-/// Longest line that is read; k6 writes some 300 bytes.
-const LINE_BYTES_MAX: usize = 1 << 20;
 
 /// What the thread and the agent share.
 #[derive(Debug)]
@@ -59,12 +44,12 @@ pub(super) struct Shared {
     spool_changed: Condvar,
     ledger: Mutex<Ledger>,
     /// Tags that k6 does not put on its samples; changed with the ledger.
-    added: Mutex<Arc<[(String, String)]>>,
+    pub(super) added: Mutex<Arc<[(String, String)]>>,
     /// Ledgers there have been; changed while the ledger is locked.
-    ledgers: AtomicU64,
+    pub(super) ledgers: AtomicU64,
     lost: Mutex<Option<String>>,
-    emitted: AtomicU64,
-    unparsable_lines: AtomicU64,
+    pub(super) emitted: AtomicU64,
+    pub(super) unparsable_lines: AtomicU64,
     /// Told when there is a frame to send, or samples were lost.
     pub(super) changed: Notify,
 }
@@ -189,20 +174,11 @@ impl Intake {
         if let Err(error) = fcntl(&reader, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES)) {
             tracing::debug!(%error, "pipe keeps its default size");
         }
-        let mut thread = Reader {
-            builder,
-            ship_samples,
-            shared,
-            lines: Lines::default(),
-            added: Arc::default(),
-            ledgers: 0,
-            carry: Vec::new(),
-            skipping: false,
-        };
+        let mut thread = Reader::new(builder, ship_samples, shared.clone());
         thread::Builder::new().name("samples".to_owned()).spawn(move || {
             if let Err(error) = thread.read_all(reader) {
                 let text = format!("k6's samples could not be read: {error}");
-                thread.shared.lose(Loss { text, fails: true });
+                shared.lose(Loss { text, fails: true });
             }
             // Nobody listens any more when the agent has left.
             drop(inputs.blocking_send(Input::SamplesEnded));
@@ -234,174 +210,4 @@ impl Drop for Intake {
     fn drop(&mut self) {
         drop(fs::remove_file(&self.path));
     }
-}
-
-/// What is kept of a series that comes again and again.
-#[derive(Debug, Default)]
-struct Memo {
-    ledger: ledger::Memo,
-    frame: framer::Memo,
-}
-
-struct Reader {
-    builder: Framer,
-    ship_samples: bool,
-    shared: Arc<Shared>,
-    lines: Lines<Memo>,
-    added: Arc<[(String, String)]>,
-    /// Which ledger the lines' memos are of.
-    ledgers: u64,
-    /// The beginning of a line whose end is not read yet.
-    carry: Vec<u8>,
-    /// Within a line that is too long to be kept.
-    skipping: bool,
-}
-
-impl Reader {
-    fn read_all(&mut self, mut pipe: File) -> io::Result<()> {
-        let mut buffer = vec![0; READ_BYTES];
-        let mut more = false;
-        loop {
-            if self.wait(&pipe)? {
-                if !more {
-                    thread::sleep(GATHER);
-                }
-                let n = pipe.read(&mut buffer)?;
-                if n == 0 {
-                    break;
-                }
-                self.take(buffer.get(..n).unwrap_or_default());
-                more = n == buffer.len();
-            }
-            let closed = self.builder.poll(self.now_ms());
-            self.place(closed);
-        }
-        if self.skipping {
-            self.shared.unparsable_lines.fetch_add(1, Ordering::Relaxed);
-        } else if !self.carry.is_empty() {
-            // k6 ends each line: of a sample in it, this k6 did not live to write the rest.
-            tracing::warn!(bytes = self.carry.len(), "k6 ended within a line");
-        }
-        let closed = self.builder.close();
-        self.place(closed);
-        tracing::debug!(nudged = self.builder.nudged(), "samples ended");
-        Ok(())
-    }
-
-    /// Whether there is something to read; false when a frame is due before.
-    fn wait(&self, pipe: &File) -> io::Result<bool> {
-        let timeout = match self.builder.due_ms() {
-            Some(due_ms) => {
-                let wait_ms = (due_ms - self.now_ms()).max(0);
-                PollTimeout::try_from(wait_ms).unwrap_or(PollTimeout::MAX)
-            }
-            None => PollTimeout::NONE,
-        };
-        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(ready) => Ok(ready > 0),
-            Err(nix::Error::EINTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn take(&mut self, mut bytes: &[u8]) {
-        let now_ms = self.now_ms();
-        let mut lines = Counted::default();
-        let shared = self.shared.clone();
-        // Once for all lines of a read: nobody else holds it for longer than a snapshot takes.
-        let mut ledger = shared.ledger();
-        let ledgers = shared.ledgers.load(Ordering::Relaxed);
-        if ledgers != self.ledgers {
-            self.ledgers = ledgers;
-            self.lines = Lines::default();
-            self.added = shared.added.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        }
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let (head, tail) = bytes.split_at(end);
-            bytes = tail.get(1..).unwrap_or_default();
-            if self.skipping {
-                self.skipping = false;
-                lines.unparsable += 1;
-            } else if self.carry.is_empty() {
-                self.line(head, now_ms, &mut ledger, &mut lines);
-            } else {
-                let mut carry = std::mem::take(&mut self.carry);
-                carry.extend_from_slice(head);
-                self.line(&carry, now_ms, &mut ledger, &mut lines);
-                carry.clear();
-                self.carry = carry;
-            }
-        }
-        if !self.skipping {
-            self.carry.extend_from_slice(bytes);
-        }
-        if self.carry.len() > LINE_BYTES_MAX {
-            self.carry = Vec::new();
-            self.skipping = true;
-        }
-        self.shared.unparsable_lines.fetch_add(lines.unparsable, Ordering::Relaxed);
-    }
-
-    /// One line of k6's. Every sample comes by here once: into the ledger, and, where an output wants it, into a frame.
-    fn line(&mut self, line: &[u8], now_ms: i64, ledger: &mut Ledger, lines: &mut Counted) {
-        let closed = match self.lines.read(line, &self.added) {
-            Ok(Seen::Known(Known { point, memo })) => {
-                ledger.add_again(point, &mut memo.ledger);
-                let builder = self.ship_samples.then_some(&mut self.builder);
-                builder.and_then(|to| to.push_again(point, &mut memo.frame, now_ms))
-            }
-            Ok(Seen::Line(Line::Point(point))) => {
-                ledger.add(&point);
-                let builder = self.ship_samples.then_some(&mut self.builder);
-                builder.and_then(|to| to.push(&point, now_ms))
-            }
-            Ok(Seen::Line(Line::Metric(definition))) => {
-                self.builder.define(&definition);
-                ledger.define(&definition);
-                return;
-            }
-            Err(_) if !is_samples(line) => {
-                let text = log::shorten(&String::from_utf8_lossy(line));
-                tracing::info!(text, "k6 printed");
-                return;
-            }
-            Err(error) => {
-                lines.unparsable += 1;
-                tracing::debug!(
-                    error = crate::io::telemetry::chain(&error),
-                    "unparsable line of k6"
-                );
-                return;
-            }
-        };
-        if self.ship_samples {
-            // Before a frame that holds it is placed, so that no more are framed than were emitted.
-            self.shared.emitted.fetch_add(1, Ordering::Relaxed);
-        }
-        self.place(closed);
-    }
-
-    fn place(&mut self, closed: Option<Closed>) {
-        let Some(closed) = closed else { return };
-        let now_ms = self.now_ms();
-        if let Some(loss) = self.shared.change_spool(|spool| spool.push(closed, now_ms)) {
-            self.shared.lose(loss);
-        }
-        self.shared.changed.notify_one();
-    }
-
-    fn now_ms(&self) -> i64 {
-        self.shared.now_ms()
-    }
-}
-
-/// Whether a line that cannot be read would be a sample: all that k6 writes of them are objects. Where they come by standard
-/// output, other text may stand between two of them, or before one, which is then lost.
-fn is_samples(line: &[u8]) -> bool {
-    line.starts_with(b"{") || memmem::find(line, br#"{"metric":""#).is_some()
-}
-
-#[derive(Default)]
-struct Counted {
-    unparsable: u64,
 }

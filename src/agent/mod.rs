@@ -8,6 +8,7 @@ mod memory;
 mod passing;
 mod port;
 mod process;
+mod reader;
 pub mod reaper;
 mod rest;
 mod sender;
