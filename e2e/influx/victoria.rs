@@ -1,7 +1,7 @@
 //! A VictoriaMetrics on this machine that ends with the test.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -52,15 +52,18 @@ impl Victoria {
         self.port
     }
 
-    /// All samples once they are as many, or the patience is at its end: it shows what it has been given with a delay. Each
-    /// as often as it is there, the time in milliseconds.
+    /// All samples once so many of them are distinct, or the patience is at its end: it shows what it has been given with a
+    /// delay, and what was written again may show before what was written once. Each as often as it is there, the time in
+    /// milliseconds.
     pub(crate) fn samples(&self, wanted: usize) -> Vec<(Labels, i64, f64)> {
         let began = Instant::now();
         loop {
             self.get("/internal/force_flush");
             let text = self.get("/api/v1/export?match[]=%7B__name__!%3D%22%22%7D");
             let samples: Vec<_> = text.lines().flat_map(read).collect();
-            if samples.len() >= wanted || began.elapsed() > PATIENCE {
+            let distinct: BTreeSet<_> =
+                samples.iter().map(|(labels, time_ms, _)| (labels, time_ms)).collect();
+            if distinct.len() >= wanted || began.elapsed() > PATIENCE {
                 return samples;
             }
             thread::sleep(Duration::from_millis(200));
