@@ -1,5 +1,6 @@
 //! The bundle on its way: made by instance 1, which hands it on; taken by all others.
 
+use memchr::memmem;
 use prost::bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -141,7 +142,7 @@ impl Machine {
             script: String::from_utf8_lossy(&script).into_owned(),
             cloud: environment::outs(user, environment).iter().any(is_cloud),
             summary: summary.unwrap_or_default().into(),
-            handles_summary: bundle.bytes.windows(HANDLER.len()).any(|text| text == HANDLER),
+            handles_summary: memmem::find(&bundle.bytes, HANDLER).is_some(),
         })
     }
 

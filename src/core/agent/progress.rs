@@ -99,7 +99,7 @@ impl Machine {
         };
         let seers = Seers {
             others: !variables::outs(user, environment).is_empty(),
-            script: self.reads_tags,
+            script: self.reads_tags || self.is_extended,
             own: sources.has_own(environment),
         };
         match tags::all(&sources) {

@@ -70,7 +70,7 @@ pub fn body(records: &[Record]) -> String {
         text.push_str(head);
         text.push_str(value_text(record.value, &mut ryu::Buffer::new()));
         text.push(' ');
-        text.push_str(&record.time_ns.to_string());
+        text.push_str(itoa::Buffer::new().format(record.time_ns));
         text.push('\n');
     }
     text
