@@ -2,7 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Letter, START_NS, Weather, number, output_name};
+use super::{
+    START_NS,
+    outputs::{number, output_name},
+    sessions::Letter,
+    weather::Weather,
+};
 use crate::{
     api::v1alpha1::OnFull,
     core::{

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Letter, Parts, Published, Settlements, lanes};
+use super::{
+    books::{Parts, Published, Settlements},
+    outputs::lanes,
+    sessions::Letter,
+};
 use crate::{
     core::{
         pipeline::pipeline::{Accepted, Acked, FrameKey, Pipeline},

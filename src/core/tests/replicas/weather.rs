@@ -1,0 +1,42 @@
+//! What may go wrong in a run, and how often.
+
+use proptest::prelude::*;
+
+/// What may go wrong. Chances are in percent of the occasions, the others of all in a thousand turns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weather {
+    pub(super) agents_die: u64,
+    pub(super) writers_die: u64,
+    pub(super) leader_dies: u64,
+    pub(super) breaks: u64,
+    /// Messages of frames and acknowledgements that come late, so that others overtake them.
+    pub(super) overtakes: u64,
+    pub(super) repeats: u64,
+    pub(super) throttles: u64,
+    pub(super) fails: u64,
+    pub(super) loses_answers: u64,
+    pub(super) disk_fails: u64,
+    pub(super) spool_fills: bool,
+    /// An output is dead from and to, in milliseconds.
+    pub(super) dead: (i64, i64),
+}
+
+pub(super) fn weather() -> impl Strategy<Value = Weather> {
+    let deaths = (0..70u64, 0..60u64, 0..40u64, 0..8u64);
+    let calls = (0..40u64, 0..30u64, 0..30u64);
+    let ways = (0..15u64, 0..15u64, 0..20u64, any::<bool>(), 0..10_000i64, 0..15_000i64);
+    (deaths, calls, ways).prop_map(|(deaths, calls, ways)| Weather {
+        agents_die: deaths.0,
+        writers_die: deaths.1,
+        leader_dies: deaths.2,
+        breaks: deaths.3,
+        overtakes: ways.0,
+        repeats: ways.1,
+        throttles: calls.0,
+        fails: calls.1,
+        loses_answers: calls.2,
+        disk_fails: ways.2,
+        spool_fills: ways.3,
+        dead: (ways.4, ways.4 + ways.5 - 5_000),
+    })
+}
