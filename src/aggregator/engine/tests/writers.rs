@@ -1,9 +1,20 @@
 //! Runs whose aggregator has several replicas, each a task, and agents whose frames go to the replica that writes them.
 
-use super::*;
+use std::collections::BTreeMap;
+
+use tokio::net::TcpListener;
+
+use super::{agent::note, *};
 use crate::{
     aggregator::writer::{self, End},
+    api::v1alpha1::LossPolicy,
     core::replicas::share,
+    io::{
+        crypto,
+        grpc::serve::{Credentials, serve},
+        link::{DialError, GrpcDialer},
+    },
+    wire::session::{OutputCounts, Report, to_agent::Message as Down},
 };
 
 const REPLICAS: u32 = 3;
