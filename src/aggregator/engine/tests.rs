@@ -21,6 +21,7 @@ mod agent;
 mod endings;
 mod store;
 mod successors;
+mod tls;
 mod writers;
 
 use agent::{FakeAgent, Manner};

@@ -6,11 +6,7 @@ use super::*;
 use crate::{
     aggregator::keeper,
     api::v1alpha1::LossPolicy,
-    io::{
-        crypto,
-        grpc::serve::{Credentials, serve},
-        link::{DialError, GrpcDialer},
-    },
+    io::{grpc::serve::serve, link::DialError},
 };
 
 #[tokio::test]
@@ -94,23 +90,10 @@ async fn what_a_lost_instance_measured_outlives_a_killed_aggregator() {
 
 #[tokio::test]
 async fn agents_over_tls_outlive_a_killed_aggregator() {
-    crypto::install();
-    let ca = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let credentials = Credentials {
-        cert_pem: ca.cert.pem(),
-        key_pem: ca.signing_key.serialize_pem(),
-        token: "secret".to_owned(),
-    };
+    let credentials = tls::credentials();
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let dialer = |token: &str| {
-        Dialer::Grpc(Arc::new(GrpcDialer {
-            endpoints: vec![format!("https://localhost:{}", address.port())],
-            service_domain: None,
-            ca_pem: ca.cert.pem(),
-            token: token.to_owned(),
-        }))
-    };
+    let dialer = |token: &str| tls::dialer(address, &credentials, token);
     let store = Arc::new(Store::default());
     let plan = plan();
     let first = begin(settings(&plan, &store, None));
@@ -123,7 +106,7 @@ async fn agents_over_tls_outlive_a_killed_aggregator() {
     ));
     let wrong = dialer("guess").dial().await;
     assert!(matches!(wrong, Err(DialError::Denied(_))), "{wrong:?}");
-    let agents = live(&dialer("secret"), &[]);
+    let agents = live(&dialer(tls::TOKEN), &[]);
     let mut results = first.results.clone();
     within(results.wait_for(|r| r.outputs.first().is_some_and(|o| o.stored > 500))).await.unwrap();
     first.task.abort();

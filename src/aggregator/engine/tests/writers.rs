@@ -9,11 +9,7 @@ use crate::{
     aggregator::writer::{self, End},
     api::v1alpha1::LossPolicy,
     core::replicas::share,
-    io::{
-        crypto,
-        grpc::serve::{Credentials, serve},
-        link::{DialError, GrpcDialer},
-    },
+    io::{grpc::serve::serve, link::DialError},
     wire::session::{OutputCounts, Report, to_agent::Message as Down},
 };
 
@@ -360,21 +356,8 @@ async fn of_an_instance_that_dies_its_writer_tells_what_was_stored() {
 
 #[tokio::test]
 async fn agents_and_writers_over_tls_find_each_other_again() {
-    crypto::install();
-    let ca = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let credentials = Credentials {
-        cert_pem: ca.cert.pem(),
-        key_pem: ca.signing_key.serialize_pem(),
-        token: "secret".to_owned(),
-    };
-    let to = |address: std::net::SocketAddr| {
-        Dialer::Grpc(Arc::new(GrpcDialer {
-            endpoints: vec![format!("https://localhost:{}", address.port())],
-            service_domain: None,
-            ca_pem: ca.cert.pem(),
-            token: "secret".to_owned(),
-        }))
-    };
+    let credentials = tls::credentials();
+    let to = |address| tls::dialer(address, &credentials, tls::TOKEN);
     let serving = |listener: TcpListener, sessions: mpsc::Sender<AggregatorEnd>| {
         let process = CancellationToken::new();
         tokio::spawn(serve(listener, credentials.clone(), 16, sessions, process.clone()));
