@@ -563,9 +563,9 @@ fn alike(instance_id: u32, dimensions: &Dimensions) -> Vec<Frame> {
             tags: Pairs(vec![tag("status", 200), tag("url", at % 10 / 5)]),
             metadata: Pairs(vec![tag("vu", at % 5), tag("iter", at / 10)]),
         };
-        frames.extend(builder.push(&point, 0).map(|closed| closed.frame));
+        frames.extend(builder.push(&point, 0).map(|closed| Arc::unwrap_or_clone(closed.frame)));
     }
-    frames.extend(builder.close().map(|closed| closed.frame));
+    frames.extend(builder.close().map(|closed| Arc::unwrap_or_clone(closed.frame)));
     frames
 }
 
@@ -653,14 +653,15 @@ fn folded(instance_id: u32) -> (Vec<Frame>, u64) {
                     metadata: Pairs::default(),
                 };
                 samples += 1;
-                frames.extend(maker.push(&point, 0).map(|closed| closed.frame));
+                frames
+                    .extend(maker.push(&point, 0).map(|closed| Arc::unwrap_or_clone(closed.frame)));
             }
         }
         if second == 1 {
-            frames.extend(maker.close().map(|closed| closed.frame));
+            frames.extend(maker.close().map(|closed| Arc::unwrap_or_clone(closed.frame)));
         }
     }
-    frames.extend(maker.close().map(|closed| closed.frame));
+    frames.extend(maker.close().map(|closed| Arc::unwrap_or_clone(closed.frame)));
     (frames, samples)
 }
 

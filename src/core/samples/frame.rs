@@ -1,6 +1,6 @@
 //! Frames: samples in the form in which they travel, each frame readable by itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use prost::Message;
 
@@ -40,8 +40,9 @@ impl Default for Limits {
 /// A frame that takes no more samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Closed {
-    /// As it travels.
-    pub frame: Frame,
+    /// As it travels. Behind a pointer: whether a frame is full is answered for every sample, and the answer is moved each
+    /// time, however large it is.
+    pub frame: Arc<Frame>,
     /// Memory that it takes, in bytes.
     pub memory_bytes: usize,
     /// Bytes of its encoding.
@@ -51,7 +52,11 @@ pub struct Closed {
 impl Closed {
     /// A frame with its sizes.
     pub fn new(frame: Frame) -> Self {
-        Self { memory_bytes: memory_bytes(&frame), encoded_bytes: frame.encoded_len(), frame }
+        Self {
+            memory_bytes: memory_bytes(&frame),
+            encoded_bytes: frame.encoded_len(),
+            frame: Arc::new(frame),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! whichever form it writes. Where rows alone are wanted, a frame holds whole seconds, and a series has one row in each;
 //! where samples are wanted too, a frame is closed as theirs are, but fills for longer.
 
+use std::sync::Arc;
+
 use super::{
     decode::{Definition, Point},
     frame::{self, Closed, FrameBuilder, Limits},
@@ -153,7 +155,7 @@ impl Framer {
     }
 
     fn with_rows(&mut self, closed: Closed) -> Closed {
-        let mut frame = closed.frame;
+        let mut frame = Arc::unwrap_or_clone(closed.frame);
         if let Some(rows) = &mut self.rows {
             rows.close(i64::MAX, &mut frame);
         }

@@ -13,14 +13,38 @@ pub const GENERATION: usize = 1 << 15;
 /// Series whose latest time is remembered.
 const LATEST: usize = 1 << 12;
 
+/// Identities in the order in which they were taken. They are looked for only where a sample does not come in order: to
+/// write them down one after the other costs next to nothing, to give each its place in a table a look at memory that no
+/// processor has at hand.
+#[derive(Debug, Default)]
+struct Generation {
+    taken: Vec<u64>,
+    /// The first of them, as far as somebody has looked.
+    table: HashTable<u64>,
+}
+
+impl Generation {
+    fn has(&mut self, identity: u64) -> bool {
+        for taken in self.taken.get(self.table.len()..).unwrap_or_default() {
+            self.table.insert_unique(*taken, *taken, |other| *other);
+        }
+        self.table.find(identity, |other| *other == identity).is_some()
+    }
+
+    fn clear(&mut self) {
+        self.taken.clear();
+        self.table.clear();
+    }
+}
+
 /// Remembers identities, a bounded number of them, and finds a free one for each sample.
 ///
 /// An identity is remembered by 64 bits of hash. Two that share them, which no test will live to see, cost one sample a
 /// nanosecond that it need not have moved.
 #[derive(Debug, Default)]
 pub struct Nudge {
-    young: HashTable<u64>,
-    old: HashTable<u64>,
+    young: Generation,
+    old: Generation,
     /// For a series, a time behind which nothing of it is taken: most samples come in order, and need no look at the
     /// identities, which are spread over more memory than a processor has at hand.
     latest: HashTable<(u64, i64)>,
@@ -50,14 +74,13 @@ impl Nudge {
         if at != time_ns {
             self.nudged += 1;
         }
-        if self.young.len() >= GENERATION {
+        if self.young.taken.len() >= GENERATION {
             // The memory of the one that goes is used again.
             std::mem::swap(&mut self.old, &mut self.young);
             self.young.clear();
         }
         for series in series {
-            let identity = identity(*series, at);
-            self.young.insert_unique(identity, identity, |other| *other);
+            self.young.taken.push(identity(*series, at));
         }
         let latest_ns = self.latest_of_all_ns.map_or(at, |latest_ns| latest_ns.max(at));
         self.latest_of_all_ns = Some(latest_ns);
@@ -88,9 +111,8 @@ impl Nudge {
         self.latest.insert_unique(series, (series, latest_ns), |other| other.0);
     }
 
-    fn is_taken(&self, identity: u64) -> bool {
-        let is_it = |other: &u64| *other == identity;
-        self.young.find(identity, is_it).is_some() || self.old.find(identity, is_it).is_some()
+    fn is_taken(&mut self, identity: u64) -> bool {
+        self.young.has(identity) || self.old.has(identity)
     }
 
     /// Samples that were moved.
@@ -137,7 +159,7 @@ mod tests {
         for time_ns in 0..all {
             assert_eq!(nudge.place(&[1], time_ns), time_ns);
         }
-        assert!(nudge.young.len() + nudge.old.len() <= 2 * GENERATION);
+        assert!(nudge.young.taken.len() + nudge.old.taken.len() <= 2 * GENERATION);
         let last = all - generation;
         assert_eq!(nudge.place(&[1], last), all, "the whole last generation is remembered");
     }

@@ -209,7 +209,7 @@ impl Spool {
         let kept = Kept {
             memory_bytes: closed.memory_bytes,
             record_bytes: record::record_bytes(closed.encoded_bytes),
-            frame: Arc::new(closed.frame),
+            frame: closed.frame,
             since_ms: now_ms,
             at: At::Nowhere,
         };

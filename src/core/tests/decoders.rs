@@ -1,7 +1,7 @@
 //! Whatever reaches a decoder, from k6, from a disk or from a peer: it is read in bounded memory and without panic, what
 //! is valid comes back as it was, and what it leads to is a decision like any other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use prost::Message;
@@ -83,11 +83,13 @@ fn measured(times: usize) -> (Ledger, Vec<Frame>) {
             Line::Metric(definition) => ledger.define(&definition),
             Line::Point(point) => {
                 ledger.add(&point);
-                frames.extend(builder.push(&point, 0).map(|closed| closed.frame));
+                frames.extend(
+                    builder.push(&point, 0).map(|closed| Arc::unwrap_or_clone(closed.frame)),
+                );
             }
         }
     }
-    frames.extend(builder.close().map(|closed| closed.frame));
+    frames.extend(builder.close().map(|closed| Arc::unwrap_or_clone(closed.frame)));
     (ledger, frames)
 }
 
@@ -112,7 +114,7 @@ fn folded(times: usize, only: bool) -> Vec<Frame> {
         }
     }
     frames.extend(maker.close());
-    frames.into_iter().map(|closed| closed.frame).collect()
+    frames.into_iter().map(|closed| Arc::unwrap_or_clone(closed.frame)).collect()
 }
 
 fn counts() -> Vec<OutputCounts> {

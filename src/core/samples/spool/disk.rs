@@ -1,8 +1,6 @@
 //! When what is to be done with files, and what follows from how it ended: groups written, frames read back, segments
 //! given back.
 
-use std::sync::Arc;
-
 use super::{
     At, Kept, Loss, Spool,
     job::{Done, Job},
@@ -314,7 +312,7 @@ impl Spool {
             head_end = seq;
             let Closed { frame, memory_bytes, encoded_bytes } = Closed::new(frame);
             let kept = Kept {
-                frame: Arc::new(frame),
+                frame,
                 memory_bytes,
                 record_bytes: record::record_bytes(encoded_bytes),
                 since_ms: now_ms,
