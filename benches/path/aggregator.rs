@@ -21,7 +21,7 @@ use weir::{
     io::{
         clock,
         grpc::serve::{Credentials, serve},
-        telemetry,
+        runtime, telemetry,
     },
     output::output::{Output, Probe},
     wire::result::RunResult,
@@ -85,8 +85,8 @@ pub(crate) fn the_run() -> RunRef {
 
 pub(crate) fn run() {
     telemetry::init_quiet();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(live());
+    let runtime = runtime::of_replica().expect("a runtime");
+    runtime.block_on(async { tokio::spawn(live()).await.expect("it ends") });
 }
 
 async fn live() {

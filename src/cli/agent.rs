@@ -19,7 +19,7 @@ use crate::{
     io::{
         dns,
         link::{Dialer, GrpcDialer},
-        shutdown, telemetry,
+        runtime, shutdown, telemetry,
     },
 };
 
@@ -134,11 +134,7 @@ impl Args {
         let writer = share::writer_of(self.instance_index.saturating_add(1), &self.writers)
             .map(|(replica, endpoint)| (replica, to(vec![endpoint.clone()])));
         let settings = Settings { writer, ..self.settings()? };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("start the runtime")?;
+        let runtime = runtime::of_one_thread().context("start the runtime")?;
         let exit = runtime.block_on(async {
             let shutdown = shutdown::on_signal().context("listen for signals")?;
             tokio::spawn(reaper::reap());

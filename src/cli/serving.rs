@@ -15,7 +15,7 @@ use crate::{
         grpc::serve::{Credentials, ServeError, serve},
         http,
         link::AggregatorEnd,
-        telemetry,
+        runtime, telemetry,
     },
 };
 
@@ -90,14 +90,13 @@ impl Serving {
 }
 
 /// Runs a replica to its end: its exit code.
-pub(super) fn run(replica: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+pub(super) fn run(
+    replica: impl Future<Output = anyhow::Result<u8>> + Send + 'static,
+) -> anyhow::Result<u8> {
     telemetry::init();
     crypto::install();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    runtime.block_on(replica)
+    let runtime = runtime::of_replica().context("start the runtime")?;
+    runtime.block_on(async { tokio::spawn(replica).await.context("it broke off")? })
 }
 
 /// What a server that has ended leaves to say.

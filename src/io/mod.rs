@@ -7,6 +7,7 @@ pub mod dns;
 pub mod grpc;
 pub mod http;
 pub mod link;
+pub mod runtime;
 pub mod shutdown;
 pub mod telemetry;
 pub mod uplink;
