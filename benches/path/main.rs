@@ -4,7 +4,8 @@
 //! Every figure is a difference: a run of many samples less a run of few, so that what a process needs to begin and to end
 //! does not count. `WEIR_K6` and `WEIR_STANDIN` are the binaries; `WEIR_XK6_TIMESTREAM`, where it is set, a k6 with
 //! xk6-output-timestream. `SAMPLES` (or the first number among the arguments) tells how many samples a run has. A word
-//! picks a part: `custom`, `http`, `free`, `paced`, `memory`.
+//! picks a part: `custom`, `http`, `free`, `paced`, `memory`; `whole` measures Weir to Timestream rows alone, to be
+//! profiled.
 //!
 //! The machine is shared and its speed changes: every row is measured in each of some rounds (`ROUNDS`), one row after the
 //! other, and the table shows the median of a row, and of a difference the median of what it was within each round.
@@ -54,6 +55,7 @@ fn main() {
     let words: Vec<String> = env::args().skip(1).collect();
     let has = |word: &str| words.iter().any(|given| given == word);
     let wants = |one: &str, other: &str| !has("memory") && (has(one) || !has(other));
+    let print = if has("whole") { table::print_whole } else { table::print };
     let told = |name: &str| env::var(name).ok()?.parse().ok();
     let given = words.iter().find_map(|text| text.parse::<u32>().ok());
     let many = given.or_else(|| told("SAMPLES")).unwrap_or(500_000).max(PACE * 2);
@@ -63,13 +65,13 @@ fn main() {
         [(Shape::Custom, wants("custom", "http")), (Shape::Http, wants("http", "custom"))]
     {
         if is_wanted && wants("free", "paced") {
-            table::print(Load { shape, samples: many, pace: None }, rounds);
+            print(Load { shape, samples: many, pace: None }, rounds);
         }
         if is_wanted && wants("paced", "free") {
-            table::print(Load { shape, samples: many.min(PACED_MAX), pace: Some(PACE) }, rounds);
+            print(Load { shape, samples: many.min(PACED_MAX), pace: Some(PACE) }, rounds);
         }
     }
-    if !["custom", "http", "free", "paced"].into_iter().any(has) {
+    if !["custom", "http", "free", "paced", "whole"].into_iter().any(has) {
         memory();
     }
 }

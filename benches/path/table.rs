@@ -33,14 +33,7 @@ impl Round {
             bare: k6(None),
             json: k6(Some("json=/dev/null")),
             printed: per_sample(&peers::printed).k6,
-            whole: per_sample(&|load| {
-                let standin = standin();
-                let cost = agent::weir(load, &Goal::Samples(standin.endpoint()));
-                let stats: Value =
-                    serde_json::from_str(&standin.ask("GET", "/stats", "")).expect("JSON");
-                assert_eq!(stats["stored_rows"], cost.stored, "every sample is a row");
-                cost
-            }),
+            whole: per_sample(&whole),
             batches: per_sample(&|load| agent::weir(load, &Goal::Batches)),
             verdict: per_sample(&|load| agent::weir(load, &Goal::Verdict)),
             rollup: per_sample(&|load| {
@@ -67,6 +60,15 @@ impl Round {
     fn on_top(&self) -> f64 {
         self.whole.total() - self.json
     }
+}
+
+/// Weir from k6 to Timestream rows.
+fn whole(load: Load) -> Cost {
+    let standin = standin();
+    let cost = agent::weir(load, &Goal::Samples(standin.endpoint()));
+    let stats: Value = serde_json::from_str(&standin.ask("GET", "/stats", "")).expect("JSON");
+    assert_eq!(stats["stored_rows"], cost.stored, "every sample is a row");
+    cost
 }
 
 /// Measures something with few samples and with many, and tells what one more costs.
@@ -102,15 +104,28 @@ fn row(what: &str, said: &Said, more: &str) {
     println!("{what:<58} {:>8.2} {:>8.2} {:>8.2}   {more}", said.median, said.least, said.most);
 }
 
-/// Measures and prints the table of one load.
-pub(crate) fn print(load: Load, rounds: usize) {
-    let Load { shape, samples, pace } = load;
+fn print_title(Load { shape, samples, pace }: Load, rounds: usize) {
     println!();
     match pace {
         None => println!("{}, as fast as they come", shape.title()),
         Some(pace) => println!("{}, {pace} samples a second", shape.title()),
     }
     println!("{samples} samples a run, {rounds} rounds");
+}
+
+/// Measures Weir to Timestream rows and nothing beside it, and prints each round.
+pub(crate) fn print_whole(load: Load, rounds: usize) {
+    print_title(load, rounds);
+    for _ in 0..rounds {
+        let Cost { k6, agent, aggregator, .. } = per_sample(load, &whole);
+        println!("k6 {k6:.2}, agent {agent:.2}, aggregator with its output {aggregator:.2}");
+    }
+}
+
+/// Measures and prints the table of one load.
+pub(crate) fn print(load: Load, rounds: usize) {
+    let Load { shape, .. } = load;
+    print_title(load, rounds);
     let rounds: Vec<Round> = (0..rounds).map(|_| Round::measure(load)).collect();
     let says = |figure: &dyn Fn(&Round) -> f64| Said::of(&rounds, figure);
     println!(
