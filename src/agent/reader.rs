@@ -149,7 +149,15 @@ impl Reader {
             self.carry = Vec::new();
             self.skipping = true;
         }
+        self.count(&mut lines);
         self.shared.unparsable_lines.fetch_add(lines.unparsable, Ordering::Relaxed);
+    }
+
+    /// Tells how many samples there were since it was told last.
+    fn count(&self, lines: &mut Counted) {
+        if lines.emitted > 0 {
+            self.shared.emitted.fetch_add(std::mem::take(&mut lines.emitted), Ordering::Relaxed);
+        }
     }
 
     /// One line of k6's. Every sample comes by here once: into the ledger, and, where an output wants it, into a frame.
@@ -184,11 +192,12 @@ impl Reader {
                 return;
             }
         };
-        if self.ship_samples {
-            // Before a frame that holds it is placed, so that no more are framed than were emitted.
-            self.shared.emitted.fetch_add(1, Ordering::Relaxed);
+        lines.emitted += u64::from(self.ship_samples);
+        if closed.is_some() {
+            // Before a frame that holds them is placed, so that no more are framed than were emitted.
+            self.count(lines);
+            self.place(closed);
         }
-        self.place(closed);
     }
 
     fn place(&mut self, closed: Option<Closed>) {
@@ -213,5 +222,7 @@ fn is_samples(line: &[u8]) -> bool {
 
 #[derive(Default)]
 struct Counted {
+    /// Samples that are not told yet.
+    emitted: u64,
     unparsable: u64,
 }
