@@ -35,21 +35,14 @@ impl Fifo {
         self.arrivals.push_back((frame, now_ms));
     }
 
-    pub(super) fn push(&mut self, row: &Arc<Row>, samples: &[Waiting]) {
+    pub(super) fn push(&mut self, row: &Arc<Row>, samples: Vec<Waiting>) {
         let bytes = line::bytes_max(row);
         self.bytes += bytes * samples.len();
-        self.records.extend(samples.iter().map(|Waiting { frame, time_ns, value, rolled }| {
-            (
-                Record {
-                    row: row.clone(),
-                    value: *value,
-                    rolled: rolled.clone(),
-                    time_ns: *time_ns,
-                    frame: *frame,
-                },
-                bytes,
-            )
-        }));
+        self.records.extend(samples.into_iter().map(
+            |Waiting { frame, time_ns, value, rolled }| {
+                (Record { row: row.clone(), value, rolled, time_ns, frame }, bytes)
+            },
+        ));
     }
 
     /// When something is to be written at the latest: at once where there is a full call.

@@ -30,6 +30,18 @@ pub struct Opened {
     pub malformed_count: u64,
 }
 
+impl Opened {
+    /// How many samples each series has.
+    pub fn count_by_series(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.series.len()];
+        for sample in &self.samples {
+            let count = usize::try_from(sample.series).ok().and_then(|at| counts.get_mut(at));
+            count.into_iter().for_each(|count| *count += 1);
+        }
+        counts
+    }
+}
+
 /// Opens `frame` of the instance `instance_id`.
 ///
 /// Rows of the same series and time would merge in Timestream, so the later of them moves on by a nanosecond, and the
@@ -62,7 +74,7 @@ pub fn open(frame: &Frame, instance_id: u32) -> Opened {
             samples.push(Sample { series, time_ns, value: *value });
         }
     }
-    nudge(&mut samples);
+    nudge(&mut samples, series.len());
     let malformed_count = u64::try_from(claimed - samples.len()).unwrap_or(u64::MAX);
     Opened { series, samples, malformed_count }
 }
@@ -97,11 +109,18 @@ fn read_series(
     Some(Series { metric, dimensions: dimensions.into_iter().collect() })
 }
 
-fn nudge(samples: &mut [Sample]) {
-    let mut order: Vec<usize> = (0..samples.len()).collect();
-    order.sort_by_key(|at| samples.get(*at).map(|sample| (sample.series, sample.time_ns)));
+fn nudge(samples: &mut [Sample], series_count: usize) {
+    if is_in_order(samples, series_count) {
+        return;
+    }
+    let mut order: Vec<(u32, i64, usize)> = samples
+        .iter()
+        .enumerate()
+        .map(|(at, sample)| (sample.series, sample.time_ns, at))
+        .collect();
+    order.sort_unstable();
     let mut before: Option<(u32, i64)> = None;
-    for at in order {
+    for (_, _, at) in order {
         let Some(sample) = samples.get_mut(at) else { continue };
         match before {
             Some((series, time_ns)) if series == sample.series && time_ns >= sample.time_ns => {
@@ -111,6 +130,15 @@ fn nudge(samples: &mut [Sample]) {
         }
         before = Some((sample.series, sample.time_ns));
     }
+}
+
+/// Whether each series' times rise, as those of most frames do: then no two are equal.
+fn is_in_order(samples: &[Sample], series_count: usize) -> bool {
+    let mut latest = vec![i64::MIN; series_count];
+    samples.iter().all(|sample| {
+        let latest = usize::try_from(sample.series).ok().and_then(|at| latest.get_mut(at));
+        latest.is_some_and(|latest| std::mem::replace(latest, sample.time_ns) < sample.time_ns)
+    })
 }
 
 #[cfg(test)]

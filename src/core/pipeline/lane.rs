@@ -60,11 +60,11 @@ pub struct LaneCounts {
     pub shortened: u64,
 }
 
-/// A record of a frame that is settled.
+/// Records of a frame that are settled alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settled {
     pub(super) frame: FrameId,
-    /// Samples that it stood for.
+    /// Samples that they stood for.
     pub(super) samples: u64,
     pub(super) how: Result<(), Refusal>,
 }
@@ -157,7 +157,7 @@ impl Lane {
             if row.shortened {
                 self.counts.shortened += waiting.iter().map(Waiting::samples).sum::<u64>();
             }
-            self.queue.push(&row, &waiting);
+            self.queue.push(&row, waiting);
         }
     }
 
@@ -299,15 +299,18 @@ impl Lane {
         batch: &Batch,
         how: impl Fn(usize) -> Result<(), Refusal>,
     ) -> Vec<Settled> {
-        let mut settled = Vec::with_capacity(batch.records.len());
+        let mut settled: Vec<Settled> = Vec::new();
         for (at, record) in batch.records.iter().enumerate() {
-            let how = how(at);
-            let samples = record.samples();
+            let (frame, how, samples) = (record.frame, how(at), record.samples());
             match how {
                 Ok(()) => self.counts.stored += samples,
                 Err(_) => self.counts.rejected += samples,
             }
-            settled.push(Settled { frame: record.frame, samples, how });
+            // Most records of a call are of one frame, and stored.
+            match settled.last_mut().filter(|last| last.frame == frame && last.how == how) {
+                Some(last) => last.samples += samples,
+                None => settled.push(Settled { frame, samples, how }),
+            }
         }
         settled
     }

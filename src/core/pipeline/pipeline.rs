@@ -155,13 +155,14 @@ impl Pipeline {
             malformed_count: opened.malformed_count + (sample_count - columns),
             ..opened
         };
+        let counts = opened.count_by_series();
         let rolled = rolled::open(frame, key.instance_id, sample_count);
         let lanes = (0_u32..).zip(&mut self.lanes);
         let shares = lanes.map(|(at, lane)| {
             if lane.is_rollup() {
                 share_rolled(lane, id, rolled.get(&at), sample_count, now_ms)
             } else {
-                share(lane, id, &opened, now_ms)
+                share(lane, id, &opened, &counts, now_ms)
             }
         });
         let shares = shares.collect();
@@ -281,17 +282,18 @@ impl Pipeline {
 /// A row with the samples of one frame that it carries.
 type InRow = (Arc<Row>, Vec<Waiting>);
 
-/// Maps the frame for one output and queues what can be written; the rest is refused at once.
-fn share(lane: &mut Lane, id: FrameId, opened: &Opened, now_ms: i64) -> Share {
+/// Maps the frame for one output and queues what can be written; the rest is refused at once. `counts`: samples of each
+/// series.
+fn share(lane: &mut Lane, id: FrameId, opened: &Opened, counts: &[usize], now_ms: i64) -> Share {
     let mut rejected: BTreeMap<Refusal, u64> = BTreeMap::new();
     if opened.malformed_count > 0 {
         rejected.insert(Refusal::Malformed, opened.malformed_count);
     }
     let (kept, shape) = (lane.kept().clone(), lane.shape());
-    let mut rows: Vec<Result<InRow, Refusal>> = opened
-        .series
-        .iter()
-        .map(|series| shape.row(series, &kept).map(|row| (Arc::new(row), Vec::new())))
+    let waiting = |at: usize| Vec::with_capacity(counts.get(at).copied().unwrap_or(0));
+    let mut rows: Vec<Result<InRow, Refusal>> = (0..)
+        .zip(&opened.series)
+        .map(|(at, series)| shape.row(series, &kept).map(|row| (Arc::new(row), waiting(at))))
         .collect();
     let mut open = 0;
     for sample in &opened.samples {

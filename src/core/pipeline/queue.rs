@@ -82,7 +82,7 @@ impl Queue {
     }
 
     /// Takes samples of one row and of the frame that came last.
-    pub(super) fn push(&mut self, row: &Arc<Row>, samples: &[Waiting]) {
+    pub(super) fn push(&mut self, row: &Arc<Row>, samples: Vec<Waiting>) {
         let Some(first) = samples.first() else { return };
         self.len += samples.len();
         if self.len >= BATCH_RECORDS_MAX {
@@ -90,7 +90,7 @@ impl Queue {
             self.whole_since_ms = self.whole_since_ms.or(came_ms);
         }
         if let Some((row, waiting)) = self.row_mut(row) {
-            waiting.extend(samples.iter().cloned());
+            waiting.extend(samples);
             if waiting.len() >= BATCH_RECORDS_MAX {
                 self.full.insert(row);
             }
@@ -100,7 +100,7 @@ impl Queue {
         if samples.len() >= BATCH_RECORDS_MAX {
             self.full.insert(row.clone());
         }
-        self.rows.insert(row.clone(), samples.iter().cloned().collect());
+        self.rows.insert(row.clone(), samples.into());
     }
 
     /// The queue of a row, with the row as the queue has it: records of equal rows share one.

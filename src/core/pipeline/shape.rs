@@ -77,7 +77,7 @@ impl Waits {
         }
     }
 
-    pub(super) fn push(&mut self, row: &Arc<Row>, samples: &[Waiting]) {
+    pub(super) fn push(&mut self, row: &Arc<Row>, samples: Vec<Waiting>) {
         match self {
             Self::Records(queue) => queue.push(row, samples),
             Self::Lines(fifo) => fifo.push(row, samples),

@@ -17,7 +17,7 @@ fn push(fifo: &mut Fifo, row: &Arc<Row>, frame: u64, count: usize, now_ms: i64) 
             rolled: None,
         })
         .collect();
-    fifo.push(row, &samples);
+    fifo.push(row, samples);
 }
 
 #[test]

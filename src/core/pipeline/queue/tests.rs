@@ -21,7 +21,7 @@ fn queue(rows: &[(&Arc<Row>, usize)]) -> Queue {
     let mut queue = Queue::default();
     queue.arrive(FrameId(1), 0);
     for (row, count) in rows {
-        queue.push(row, &samples(1, *count));
+        queue.push(row, samples(1, *count));
     }
     queue
 }
@@ -51,7 +51,7 @@ fn a_hundred_records_of_one_row_do_not_wait_and_take_no_others() {
     assert!(first.iter().all(|record| record.row == b));
     assert!(cut(&mut queue, 999).is_none());
     queue.arrive(FrameId(2), 999);
-    queue.push(&row("m", &[("url", "a")]), &samples(2, 40));
+    queue.push(&row("m", &[("url", "a")]), samples(2, 40));
     assert!(cut(&mut queue, 999).unwrap().iter().all(|record| record.row == a));
     assert_eq!(queue.len(), 40);
 }
@@ -92,8 +92,8 @@ fn records_for_a_whole_call_that_come_behind_few_old_ones_are_not_late() {
     let rows: Vec<_> = names.iter().map(|name| row("m", &[("url", name)])).collect();
     let mut queue = queue(&[(&rows[0], 40)]);
     queue.arrive(FrameId(2), 2000);
-    queue.push(&rows[1], &samples(2, 40));
-    queue.push(&rows[2], &samples(2, 40));
+    queue.push(&rows[1], samples(2, 40));
+    queue.push(&rows[2], samples(2, 40));
     assert_eq!((queue.due_ms(2500), queue.due_ms(60_000)), (Some(2500), Some(3000)));
     assert!(queue.cut(2499, 2500, false).is_none());
     assert_eq!(queue.cut(2500, 2500, false).unwrap().len(), 40);
@@ -133,7 +133,7 @@ proptest! {
                 for sample in &mut samples {
                     sample.value = f64::from(u32::try_from(at).unwrap());
                 }
-                queue.push(&row(measure, &[("instance_id", "1"), ("url", url)]), &samples);
+                queue.push(&row(measure, &[("instance_id", "1"), ("url", url)]), samples);
                 put += count;
             }
             let until_ms = now_ms + pause_ms;
