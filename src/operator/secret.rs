@@ -44,11 +44,7 @@ fn token() -> Result<String, Error> {
     let mut bytes = [0_u8; TOKEN_BYTES];
     let provider = rustls::crypto::ring::default_provider();
     provider.secure_random.fill(&mut bytes).map_err(|_| Error::Random)?;
-    Ok(bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(hex).collect())
-}
-
-fn hex(nibble: u8) -> char {
-    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
+    Ok(hex::encode(bytes))
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub fn body(records: &[Record]) -> String {
     for record in records {
         let head = heads.entry(Arc::as_ptr(&record.row)).or_insert_with(|| head(&record.row));
         text.push_str(head);
-        text.push_str(value_text(record.value, &mut ryu::Buffer::new()));
+        text.push_str(value_text(record.value, &mut zmij::Buffer::new()));
         text.push(' ');
         text.push_str(itoa::Buffer::new().format(record.time_ns));
         text.push('\n');

@@ -138,7 +138,7 @@ pub fn rollup_row(series: &Series) -> Result<Row, Refusal> {
 
 /// The shortest text that reads back as the same finite number. Very large and very small numbers are written with an
 /// exponent.
-pub fn value_text(value: f64, buffer: &mut ryu::Buffer) -> &str {
+pub fn value_text(value: f64, buffer: &mut zmij::Buffer) -> &str {
     let text = buffer.format_finite(value);
     text.strip_suffix(".0").unwrap_or(text)
 }

@@ -33,7 +33,7 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
     }
     body.dimensions(batch.common.iter());
     body.raw("},\"Records\":[");
-    let mut written = BTreeMap::new();
+    let mut written = Written::default();
     for (at, record) in batch.records.iter().enumerate() {
         body.raw(if at == 0 { "{" } else { ",{" });
         body.values(record);
@@ -50,8 +50,29 @@ pub fn write(batch: &Batch, database: &str, table: &str) -> Vec<u8> {
 
 struct Body(Vec<u8>);
 
-/// Where in the body a row's own part stands.
-type Written = BTreeMap<*const Row, Range<usize>>;
+/// Where in the body the rows' own parts stand.
+#[derive(Default)]
+struct Written {
+    /// The last one: the next record is likely of the same row.
+    last: Option<(*const Row, Range<usize>)>,
+    all: BTreeMap<*const Row, Range<usize>>,
+}
+
+impl Written {
+    fn find(&mut self, row: *const Row) -> Option<Range<usize>> {
+        if let Some((_, place)) = self.last.as_ref().filter(|(last, _)| *last == row) {
+            return Some(place.clone());
+        }
+        let place = self.all.get(&row)?.clone();
+        self.last = Some((row, place.clone()));
+        Some(place)
+    }
+
+    fn keep(&mut self, row: *const Row, place: Range<usize>) {
+        self.all.insert(row, place.clone());
+        self.last = Some((row, place));
+    }
+}
 
 impl Body {
     fn raw(&mut self, text: &str) {
@@ -72,8 +93,8 @@ impl Body {
     /// What a record's series has of its own; copied where another record of the same row has it already.
     fn series(&mut self, batch: &Batch, record: &Record, written: &mut Written) {
         let row = Arc::as_ptr(&record.row);
-        if let Some(place) = written.get(&row) {
-            return self.0.extend_from_within(place.clone());
+        if let Some(place) = written.find(row) {
+            return self.0.extend_from_within(place);
         }
         let from = self.0.len();
         if batch.measure.is_none() {
@@ -81,7 +102,7 @@ impl Body {
             self.text(&record.row.measure);
         }
         self.dimensions(batch.own_dimensions(record));
-        written.insert(row, from..self.0.len());
+        written.keep(row, from..self.0.len());
     }
 
     /// A number, which the API wants as a string.
@@ -90,7 +111,7 @@ impl Body {
     }
 
     fn value(&mut self, value: f64) {
-        self.quoted(value_text(value, &mut ryu::Buffer::new()));
+        self.quoted(value_text(value, &mut zmij::Buffer::new()));
     }
 
     /// Text without a character that JSON escapes.

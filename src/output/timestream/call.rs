@@ -1,41 +1,41 @@
 //! The call that writes records, beneath the SDK.
 //!
 //! The SDK's way from an operation to an answer costs about as much as everything else of a call together. So this one
-//! call is signed with the SDK's own signer and sent by the HTTP client of all outputs; all other calls, credentials and
-//! settings are the SDK's.
+//! call is signed with what the SDK's own signer is made of and sent by the HTTP client of all outputs; all other calls,
+//! credentials and settings are the SDK's.
 
 use std::time::SystemTime;
 
-use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
+use aws_credential_types::{Credentials as Keys, provider::SharedCredentialsProvider};
 use http_body_util::Full;
-use hyper::{Request, Uri, header};
+use hyper::{
+    Request, Uri,
+    header::{self, HeaderValue},
+};
 use prost::bytes::Bytes;
 
-use super::{credentials::Credentials, outcome::Answer};
+use super::{
+    credentials::Credentials,
+    outcome::Answer,
+    signature::{self, CONTENT_TYPE, Signer, TARGET, WRITE_RECORDS},
+};
 use crate::{
     core::pipeline::retry::{Failure, Written},
     io::telemetry,
     output::http::{Answered, Http},
 };
 
-/// Name of the service in the scope of a signature.
-const SERVICE: &str = "timestream";
-const TARGET: &str = "x-amz-target";
-const WRITE_RECORDS: &str = "Timestream_20181101.WriteRecords";
 /// Header in which some errors are named.
 const ERROR_TYPE: &str = "x-amzn-errortype";
-const CONTENT_TYPE: &str = "application/x-amz-json-1.0";
+const TIME: &str = "x-amz-date";
+const TOKEN: &str = "x-amz-security-token";
 const USER_AGENT: &str = concat!("weir/", env!("CARGO_PKG_VERSION"));
 
 /// What every call needs.
 #[derive(Debug)]
 pub(super) struct Caller {
     http: Http,
-    region: String,
+    signer: Signer,
     pub(super) credentials: Credentials,
 }
 
@@ -50,7 +50,7 @@ impl Caller {
         region: String,
         provider: Option<SharedCredentialsProvider>,
     ) -> Self {
-        Self { http, region, credentials: Credentials::new(provider) }
+        Self { http, signer: Signer::new(region), credentials: Credentials::new(provider) }
     }
 
     /// Posts the body of a `WriteRecords` call to this endpoint.
@@ -64,32 +64,37 @@ impl Caller {
     ) -> Result<Answered, Written> {
         let now = SystemTime::now();
         let not_made = |said: String| Written::Failed(Failure::Connection, said);
-        let identity = self.credentials.identity(now).await.map_err(not_made)?;
-        let not_signed = |error: &(dyn std::error::Error + 'static)| {
-            not_made(format!("the call cannot be signed: {}", telemetry::chain(error)))
+        let keys = match self.credentials.at_hand(now) {
+            Some(keys) => keys,
+            None => self.credentials.fetched(now).await.map_err(not_made)?,
         };
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(SERVICE)
-            .time(now)
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|error| not_signed(&error))?;
-        let uri = endpoint.to_string();
-        let signed = [("content-type", CONTENT_TYPE), (TARGET, WRITE_RECORDS)];
-        let (instructions, _) =
-            SignableRequest::new("POST", &uri, signed.into_iter(), SignableBody::Bytes(&body))
-                .and_then(|request| sign(request, &params.into()))
-                .map_err(|error| not_signed(&error))?
-                .into_parts();
-        let mut request = Request::post(endpoint)
-            .header(header::CONTENT_TYPE, CONTENT_TYPE)
-            .header(TARGET, WRITE_RECORDS)
-            .header(header::USER_AGENT, USER_AGENT)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| not_signed(&error))?;
-        instructions.apply_to_request_http1x(&mut request);
+        let request = self.request(endpoint, &keys, body, now).map_err(|error| {
+            not_made(format!("the call cannot be made: {}", telemetry::chain(&error)))
+        })?;
         self.http.call(request).await
+    }
+
+    fn request(
+        &self,
+        endpoint: &Uri,
+        keys: &Keys,
+        body: Vec<u8>,
+        now: SystemTime,
+    ) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let host = signature::host(endpoint);
+        let signed = self.signer.sign(keys, &host, &body, now);
+        let mut request = Request::post(endpoint)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE))
+            .header(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))
+            .header(TARGET, HeaderValue::from_static(WRITE_RECORDS))
+            .header(TIME, signed.time)
+            .header(header::AUTHORIZATION, signed.authorization);
+        if let Some(token) = keys.session_token() {
+            let mut token = HeaderValue::try_from(token)?;
+            token.set_sensitive(true);
+            request = request.header(TOKEN, token);
+        }
+        request.body(Full::new(Bytes::from(body)))
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use aws_sdk_timestreamwrite::{Client, Config, error::ProvideErrorMetadata};
 use futures::future::{BoxFuture, FutureExt};
-use hyper::Uri;
+use hyper::{Uri, http::uri::InvalidUri};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::{
@@ -73,10 +73,7 @@ impl Base {
         let own = match endpoint_url {
             Some(url) => {
                 let not_one = |error| ConfigError::Endpoint(format!("{url}: {error}"));
-                let uri: Uri = url.parse().map_err(|error| not_one(telemetry::chain(&error)))?;
-                if uri.host().is_none() || uri.scheme().is_none() {
-                    return Err(not_one("it wants http:// or https:// and a host".to_owned()));
-                }
+                let uri = uri(&url).map_err(not_one)?;
                 Some(Endpoint { client: Client::from_conf(config.clone()), uri })
             }
             None => None,
@@ -85,6 +82,20 @@ impl Base {
         let http = Http::new(is_tls, idle_max).map_err(ConfigError::Http)?;
         Ok(Self { config, own, caller: Caller::new(http, region, credentials) })
     }
+}
+
+/// Where calls go: a host, with a port or without; their path is `/`, and signed as such.
+fn uri(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url.parse().map_err(|error: InvalidUri| telemetry::chain(&error))?;
+    if uri.host().is_none() || uri.scheme().is_none() {
+        return Err("it wants http:// or https:// and a host".to_owned());
+    }
+    if uri.path_and_query().is_some_and(|path| path != "/") {
+        return Err(
+            "behind the host it wants nothing but a port: calls go to the path /".to_owned()
+        );
+    }
+    Ok(uri)
 }
 
 #[derive(Clone, Debug)]
@@ -132,37 +143,62 @@ impl TimestreamOutput {
     }
 
     async fn endpoint(&self, base: &Base) -> Result<Endpoint, ClientError> {
+        match self.endpoint_at_hand(base) {
+            Some(endpoint) => Ok(endpoint),
+            None => self.endpoint_asked_for(base).await,
+        }
+    }
+
+    /// The endpoint, where nobody has to be asked.
+    fn endpoint_at_hand(&self, base: &Base) -> Option<Endpoint> {
         if let Some(own) = &base.own {
-            return Ok(own.clone());
+            return Some(own.clone());
         }
-        if let Some(found) = self.found().filter(|found| found.until > Instant::now()) {
-            return Ok(found.endpoint.clone());
-        }
-        let _one_at_a_time = self.discovery.lock().await;
-        if let Some(found) = self.found().filter(|found| found.until > Instant::now()) {
-            return Ok(found.endpoint.clone());
-        }
-        let found = match (discover(base).await, self.found()) {
-            (Ok(found), _) => found,
-            // The old endpoint may well still answer.
-            (Err(error), Some(old)) => {
-                tracing::warn!(%error, "keeping the endpoint");
-                Discovered { endpoint: old.endpoint.clone(), until: Instant::now() + ENDPOINT_KEPT }
+        let found = self.found().filter(|found| found.until > Instant::now())?;
+        Some(found.endpoint.clone())
+    }
+
+    /// The endpoint that the service tells. In a box: it is seldom asked for, and large.
+    fn endpoint_asked_for<'a>(
+        &'a self,
+        base: &'a Base,
+    ) -> BoxFuture<'a, Result<Endpoint, ClientError>> {
+        async move {
+            let _one_at_a_time = self.discovery.lock().await;
+            if let Some(endpoint) = self.endpoint_at_hand(base) {
+                return Ok(endpoint);
             }
-            (Err(error), None) => return Err(error),
-        };
-        let endpoint = found.endpoint.clone();
-        self.set_found(Some(Arc::new(found)));
-        Ok(endpoint)
+            let found = match (discover(base).await, self.found()) {
+                (Ok(found), _) => found,
+                // The old endpoint may well still answer.
+                (Err(error), Some(old)) => {
+                    tracing::warn!(%error, "keeping the endpoint");
+                    let until = Instant::now() + ENDPOINT_KEPT;
+                    Discovered { endpoint: old.endpoint.clone(), until }
+                }
+                (Err(error), None) => return Err(error),
+            };
+            let endpoint = found.endpoint.clone();
+            self.set_found(Some(Arc::new(found)));
+            Ok(endpoint)
+        }
+        .boxed()
     }
 
     async fn base(&self) -> Result<&Base, ConfigError> {
-        self.base
-            .get_or_try_init(|| async {
-                let idle_max = usize::try_from(self.spec.max_concurrent_writes).unwrap_or(1);
-                Base::new(config::load(&self.spec).await?, idle_max)
-            })
-            .await
+        match self.base.get() {
+            Some(base) => Ok(base),
+            None => self.base_made().await,
+        }
+    }
+
+    /// Reads the settings, once. In a box: so much is awaited there that every write would carry it along.
+    fn base_made(&self) -> BoxFuture<'_, Result<&Base, ConfigError>> {
+        let made = self.base.get_or_try_init(|| async {
+            let idle_max = usize::try_from(self.spec.max_concurrent_writes).unwrap_or(1);
+            Base::new(config::load(&self.spec).await?, idle_max)
+        });
+        made.boxed()
     }
 
     fn found(&self) -> Option<Arc<Discovered>> {
@@ -232,10 +268,7 @@ async fn discover(base: &Base) -> Result<Discovered, ClientError> {
     let kept = Duration::from_secs(minutes.saturating_mul(60));
     let kept = kept.clamp(ENDPOINT_KEPT, ENDPOINT_KEPT_MAX);
     let url = format!("https://{}", endpoint.address());
-    let uri = url.parse().map_err(|error| {
-        let error = telemetry::chain(&error as &hyper::http::uri::InvalidUri);
-        ClientError::Discovery(format!("{url}: {error}"))
-    })?;
+    let uri = uri(&url).map_err(|error| ClientError::Discovery(format!("{url}: {error}")))?;
     let config = base.config.to_builder().endpoint_url(url).build();
     let endpoint = Endpoint { client: Client::from_conf(config), uri };
     Ok(Discovered { endpoint, until: Instant::now() + kept })

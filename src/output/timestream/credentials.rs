@@ -5,8 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::identity::Identity;
+use aws_credential_types::{
+    Credentials as Keys,
+    provider::{ProvideCredentials, SharedCredentialsProvider},
+};
+use futures::future::{BoxFuture, FutureExt};
 use tokio::sync::Mutex;
 
 use crate::io::telemetry;
@@ -22,7 +25,7 @@ const UNTIL_NEXT_TRY: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug)]
 struct Kept {
-    identity: Identity,
+    keys: Keys,
     /// When they are fetched anew.
     until: SystemTime,
     ends: Option<SystemTime>,
@@ -41,30 +44,35 @@ impl Credentials {
         Self { provider, kept: RwLock::new(None), fetching: Mutex::new(()) }
     }
 
-    /// What calls are signed with at `now`.
+    /// What calls are signed with at `now`, where nobody has to be asked.
+    pub(super) fn at_hand(&self, now: SystemTime) -> Option<Keys> {
+        self.kept().filter(|kept| kept.until > now).map(|kept| kept.keys.clone())
+    }
+
+    /// What calls are signed with at `now`. In a box: it is seldom asked for, and large.
     ///
     /// # Errors
     /// The reason for which there is none.
-    pub(super) async fn identity(&self, now: SystemTime) -> Result<Identity, String> {
-        if let Some(kept) = self.kept().filter(|kept| kept.until > now) {
-            return Ok(kept.identity.clone());
-        }
-        let _one_at_a_time = self.fetching.lock().await;
-        let old = self.kept();
-        if let Some(kept) = old.as_ref().filter(|kept| kept.until > now) {
-            return Ok(kept.identity.clone());
-        }
-        let kept = match (self.fetch(now).await, old) {
-            (Ok(kept), _) => kept,
-            (Err(error), Some(old)) if old.ends.is_none_or(|ends| ends > now) => {
-                tracing::warn!(error, "keeping the credentials");
-                Kept { until: now + UNTIL_NEXT_TRY, ..(*old).clone() }
+    pub(super) fn fetched(&self, now: SystemTime) -> BoxFuture<'_, Result<Keys, String>> {
+        async move {
+            let _one_at_a_time = self.fetching.lock().await;
+            let old = self.kept();
+            if let Some(kept) = old.as_ref().filter(|kept| kept.until > now) {
+                return Ok(kept.keys.clone());
             }
-            (Err(error), _) => return Err(error),
-        };
-        let identity = kept.identity.clone();
-        self.set(Some(Arc::new(kept)));
-        Ok(identity)
+            let kept = match (self.fetch(now).await, old) {
+                (Ok(kept), _) => kept,
+                (Err(error), Some(old)) if old.ends.is_none_or(|ends| ends > now) => {
+                    tracing::warn!(error, "keeping the credentials");
+                    Kept { until: now + UNTIL_NEXT_TRY, ..(*old).clone() }
+                }
+                (Err(error), _) => return Err(error),
+            };
+            let keys = kept.keys.clone();
+            self.set(Some(Arc::new(kept)));
+            Ok(keys)
+        }
+        .boxed()
     }
 
     /// They are refused as too old: the next call fetches others.
@@ -77,17 +85,17 @@ impl Credentials {
             return Err("no provider of AWS credentials is set up".to_owned());
         };
         let fetched = tokio::time::timeout(FETCH_TIMEOUT, provider.provide_credentials()).await;
-        let credentials = fetched
+        let keys = fetched
             .map_err(|_| format!("no AWS credentials within {} s", FETCH_TIMEOUT.as_secs()))?
             .map_err(|error| format!("no AWS credentials: {}", telemetry::chain(&error)))?;
-        let ends = credentials.expiry();
+        let ends = keys.expiry();
         let until = match ends {
             Some(ends) => ends.checked_sub(BEFORE_END).unwrap_or(ends),
             None => now + KEPT_WITHOUT_END,
         };
         // Those that live no longer than that are good for a while all the same.
         let until = until.max(now + UNTIL_NEXT_TRY);
-        Ok(Kept { identity: credentials.into(), until, ends })
+        Ok(Kept { keys, until, ends })
     }
 
     fn kept(&self) -> Option<Arc<Kept>> {

@@ -11,3 +11,4 @@ pub mod config;
 mod credentials;
 pub mod outcome;
 pub mod probe;
+mod signature;

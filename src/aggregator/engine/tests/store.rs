@@ -47,7 +47,7 @@ impl Store {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect();
             let identity = (dimensions, record.row.measure.to_string(), record.time_ns);
-            let value = value_text(record.value, &mut ryu::Buffer::new()).to_owned();
+            let value = value_text(record.value, &mut zmij::Buffer::new()).to_owned();
             let before = rows.insert(identity, value.clone());
             assert!(before.is_none_or(|before| before == value), "two samples in one row");
         }

@@ -308,7 +308,7 @@ async fn a_call_is_signed_for_the_region_with_the_token() {
 
 #[tokio::test]
 async fn an_address_that_is_none_is_told() {
-    for url in ["localhost:8080", "http//x", "/a", "http://"] {
+    for url in ["localhost:8080", "http//x", "/a", "http://", "http://x/a", "http://x/?a"] {
         let spec = Timestream { endpoint_url: Some(url.to_owned()), ..Timestream::default() };
         let settings = Settings { endpoint_url: Some(url.to_owned()), ..settings(&spec).await };
         let error = Base::new(settings, 1).unwrap_err();
