@@ -61,9 +61,10 @@ pub struct Timestream {
     #[x_kube(validation = Rule::new("!(has(self.include) && has(self.exclude))").message("dimensions: set include or exclude, not both"))]
     #[x_kube(validation = Rule::new("!has(self.exclude) || self.exclude.all(name, !(name in ['instance_id', 'testid']))").message("dimensions.exclude: instance_id and testid tell the rows of instances and runs apart and stay"))]
     pub dimensions: Option<Dimensions>,
-    /// Endpoint of one's own (a VPC endpoint, a stand-in). Endpoint discovery is off when it is set.
+    /// Endpoint of one's own (a VPC endpoint, a stand-in): scheme, host, and a port where it has one of its own. Endpoint
+    /// discovery is off when it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^https?://"))]
+    #[schemars(regex(pattern = "^https?://[^/?#]+/?$"))]
     pub endpoint_url: Option<String>,
     /// Create database and table before the start when they are missing (needs the rights to do so).
     #[serde(default, skip_serializing_if = "Option::is_none")]
