@@ -66,7 +66,7 @@ struct Slot<M> {
 #[derive(Clone, Copy, Debug)]
 struct Parts<'a> {
     head: &'a [u8],
-    time: &'a str,
+    time: &'a [u8],
     value: f64,
     tail: &'a [u8],
 }
@@ -223,32 +223,66 @@ fn split(line: &[u8]) -> Option<Parts<'_>> {
     let quote = memchr::memchr2(b'"', b'\\', rest)?;
     let (time, rest) = rest.split_at_checked(quote)?;
     let rest = rest.strip_prefix(BEFORE_VALUE)?;
-    let end = rest.iter().position(|byte| matches!(byte, b',' | b'}'))?;
-    let (value, tail) = rest.split_at_checked(end)?;
-    Some(Parts { head, time: std::str::from_utf8(time).ok()?, value: number(value)?, tail })
+    let (value, bytes) = number(rest)?;
+    let tail = rest.get(bytes..).filter(|tail| matches!(tail.first(), Some(b',' | b'}')))?;
+    Some(Parts { head, time, value, tail })
 }
 
-/// A number as JSON has it.
-fn number(text: &[u8]) -> Option<f64> {
-    let unsigned = text.strip_prefix(b"-").unwrap_or(text);
-    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let whole = digits(unsigned);
-    if whole == 0 || (whole > 1 && unsigned.first() == Some(&b'0')) {
+/// Powers of ten that a float has exactly.
+const TENS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
+];
+/// Digits that fit 64 bits whatever they are.
+const DIGITS_MAX: usize = 19;
+/// Up to here a float has every whole number.
+const WHOLE_MAX: u64 = 1 << f64::MANTISSA_DIGITS;
+
+/// The number that a text begins with, as JSON has numbers, and the bytes that it takes.
+///
+/// Most of k6's have few digits. Those are a whole number that a float has exactly, divided by a power of ten that it has
+/// exactly as well: rounded once, as it is when the text is read (Clinger, "How to read floating point numbers accurately").
+fn number(text: &[u8]) -> Option<(f64, usize)> {
+    let from = usize::from(text.first() == Some(&b'-'));
+    let mut number = 0;
+    let whole = digits(text, from, &mut number);
+    if whole == 0 || (whole > 1 && text.get(from) == Some(&b'0')) {
         return None;
     }
-    let mut rest = unsigned.get(whole..)?;
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let count = digits(fraction);
-        rest = fraction.get(count..).filter(|_| count > 0)?;
+    let (mut end, mut fraction) = (from + whole, 0);
+    if text.get(end) == Some(&b'.') {
+        fraction = digits(text, end + 1, &mut number);
+        end += 1 + fraction;
+        if fraction == 0 {
+            return None;
+        }
     }
-    if let [b'e' | b'E', exponent @ ..] = rest {
-        let exponent =
-            exponent.strip_prefix(b"+").or(exponent.strip_prefix(b"-")).unwrap_or(exponent);
-        let count = digits(exponent);
-        rest = exponent.get(count..).filter(|_| count > 0)?;
+    let has_exponent = matches!(text.get(end), Some(b'e' | b'E'));
+    if !has_exponent && whole + fraction <= DIGITS_MAX && number <= WHOLE_MAX {
+        #[expect(clippy::cast_precision_loss, reason = "a float has it exactly")]
+        let value = number as f64 / TENS.get(fraction)?;
+        return Some((if from > 0 { -value } else { value }, end));
     }
-    let value: f64 = std::str::from_utf8(text).ok().filter(|_| rest.is_empty())?.parse().ok()?;
-    value.is_finite().then_some(value)
+    if has_exponent {
+        end += 1 + usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(text, end, &mut 0);
+        end += exponent;
+        if exponent == 0 {
+            return None;
+        }
+    }
+    let value: f64 = std::str::from_utf8(text.get(..end)?).ok()?.parse().ok()?;
+    value.is_finite().then_some((value, end))
+}
+
+/// How many digits stand there, each put behind those of `number`.
+fn digits(text: &[u8], from: usize, number: &mut u64) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    let digits = rest.iter().map(|byte| byte.wrapping_sub(b'0')).take_while(|digit| *digit < 10);
+    digits.fold(0, |count, digit| {
+        *number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        count + 1
+    })
 }
 
 #[cfg(test)]
