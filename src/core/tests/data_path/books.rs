@@ -1,7 +1,7 @@
 //! What must hold at any time, and the books at the end.
 
 use super::{Agent, World};
-use crate::core::samples::spool::totals::Counts;
+use crate::{api::v1alpha1::OnFull, core::samples::spool::totals::Counts};
 
 impl World {
     /// What must hold at any time.
@@ -53,7 +53,7 @@ impl World {
                 assert_eq!(rows, due, "each sample in one row, and no other");
             }
             if !agent.is_dead {
-                agent.verify();
+                agent.verify(self.limits.on_full);
             }
         }
     }
@@ -61,7 +61,7 @@ impl World {
 
 impl Agent {
     /// What is neither acknowledged nor found no room is lost by a disk that rots, and counted.
-    fn verify(&self) {
+    fn verify(&self, on_full: OnFull) {
         let totals = self.spool.totals();
         let unreadable = self.emitted.but([&self.acked, &self.dropped]);
         let samples =
@@ -69,6 +69,8 @@ impl Agent {
         let told = [totals.acked, totals.dropped - totals.unreadable, totals.unreadable];
         assert_eq!(samples, told, "acknowledged, without room, unreadable");
         assert_eq!(samples.iter().sum::<u64>(), self.emitted.count);
+        let fails = !unreadable.is_empty() || (on_full == OnFull::Fail && !self.dropped.is_empty());
+        assert_eq!(fails, !totals.failed_why.is_empty(), "the run fails: {}", totals.failed_why);
         assert!(unreadable.iter().all(|seq| self.disk.may_have_lost(*seq)), "{unreadable:?}");
     }
 }

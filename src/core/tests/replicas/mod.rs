@@ -403,3 +403,14 @@ fn of_a_lost_instance_the_writer_has_told_all_before_the_books_close() {
     };
     World::new(11_419_142_574_395_032_990, 2, 2, &[Kind::Samples, Kind::Lines], weather).run();
 }
+
+#[test]
+fn what_cannot_be_read_back_fails_the_run_though_nothing_else_was_waited_for() {
+    let weather = Weather { rots: 15, dead: (1_500, 7_000), throttles: 10, ..Weather::default() };
+    for seed in [88, 229, 684, 685, 836, 921] {
+        let world = World::new(seed, 2, 2, &[Kind::Samples], weather.clone()).run();
+        let result = world.result.as_ref().unwrap();
+        assert!(result.outputs[0].rejected["SpoolUnreadable"] > 0);
+        assert_eq!(result.outcome.as_ref().unwrap().reason, Reason::OutputFailed);
+    }
+}
