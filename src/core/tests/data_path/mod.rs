@@ -1,5 +1,5 @@
 //! The whole way of a sample, from k6's line to the acknowledgement of its row, with faults at every step: agents and the
-//! aggregator die, disks tear writes and fill up, sessions break, messages come late, twice and out of order, outputs
+//! aggregator die, disks tear writes, fill up and rot, sessions break, messages come late, twice and out of order, outputs
 //! throttle, refuse, fail, and lose answers after they have written. What must hold is looked for all the while.
 //!
 //! Belongs here: the simulated world, the steps of its parts, and what must hold. May not: what one part decides by itself,

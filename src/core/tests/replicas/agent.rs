@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     START_NS,
-    outputs::{RULE, makes, output_name},
+    outputs::{RULE, makes},
     sessions::Letter,
     weather::Weather,
 };
@@ -72,7 +72,7 @@ pub(super) struct Agent {
     pub(super) machine: Machine,
     outbox: Outbox,
     courier: Option<Courier>,
-    spool: Spool,
+    pub(super) spool: Spool,
     pub(super) disk: Disk,
     job: Option<Job>,
     framer: Framer,
@@ -87,7 +87,7 @@ pub(super) struct Agent {
     /// Frames that it knows to be acknowledged.
     pub(super) acked: BTreeSet<u64>,
     /// Frames that it has ever sent.
-    sent: BTreeSet<u64>,
+    pub(super) sent: BTreeSet<u64>,
     /// Samples were lost in a way that fails the run.
     pub(super) has_failed: bool,
     /// Its sessions with replica 0 and, where one writes its samples, with the writer.
@@ -291,7 +291,7 @@ impl Agent {
         }
     }
 
-    fn account(&self) -> Account {
+    pub(super) fn account(&self) -> Account {
         Account {
             emitted: self.emitted.count,
             measured: self.ledger.samples(),
@@ -373,39 +373,5 @@ impl Agent {
         if self.spool.totals().acked > before {
             self.acked.insert(ack.seq);
         }
-    }
-
-    /// What must hold at any time of what it knows itself.
-    pub(super) fn check(&self) {
-        let totals = self.spool.totals();
-        let acked = self.emitted.samples(&self.acked);
-        let dropped = self.emitted.samples(&self.dropped);
-        assert_eq!((totals.acked, totals.dropped - totals.unreadable), (acked, dropped));
-        let report = self.machine.report(&self.account());
-        assert!(report.acked_but.len() <= 16, "{report:?}");
-        let but: BTreeSet<u64> = report.acked_but.iter().copied().collect();
-        // What was passed over was dropped, or could not be read back.
-        let said = (1..=report.acked_to).filter(|s| !but.contains(s) && self.sent.contains(s));
-        assert_eq!(said.collect::<BTreeSet<_>>(), self.acked);
-        for (at, counts) in report.outputs.iter().enumerate() {
-            assert_eq!(counts.name, output_name(at));
-        }
-    }
-
-    /// What must hold when all is settled: what is neither acknowledged nor found no room is lost by a disk that rots, and
-    /// counted.
-    pub(super) fn check_end(&self) {
-        let totals = self.spool.totals();
-        let unreadable = self.emitted.but([&self.acked, &self.dropped]);
-        assert_eq!(totals.unreadable, self.emitted.samples(&unreadable), "{unreadable:?}");
-        assert!(unreadable.is_disjoint(&self.sent), "what was sent is in memory");
-        assert!(unreadable.iter().all(|seq| self.disk.may_have_lost(*seq)), "{unreadable:?}");
-        assert!(self.has_failed || totals.unreadable == 0, "it fails the run");
-    }
-
-    /// Samples that found no room, and those that could not be read back.
-    pub(super) fn lost(&self) -> (u64, u64) {
-        let totals = self.spool.totals();
-        (totals.dropped - totals.unreadable, totals.unreadable)
     }
 }

@@ -1,10 +1,12 @@
 //! Runs whose aggregator has several replicas, in a simulated world: everything that decides is real, from an agent's spool to
 //! what replica 0 makes of the samples' account, and everything between is at the mercy of a seed. Agents, writers and replica
 //! 0 die and (agents not) come back empty, sessions break and are dialled anew, messages come late, twice and out of order,
-//! disks fail and fill up, outputs throttle, refuse some samples, fail, and lose answers after they have written.
+//! disks fail, fill up and rot, outputs throttle, refuse some samples, fail, and lose answers after they have written. They
+//! take samples, lines and rows of a second, alone and beside each other.
 //!
-//! What becomes of each frame is known here from its samples alone. So at every look the account must be, to the sample and
-//! the reason, that of the frames of which replica 0 has heard that they are settled, by whomever and in any order.
+//! What becomes of each frame is known here from its samples alone (`core/tests/emitted.rs`). So at every look the account
+//! must be, to the sample and the reason, that of the frames of which replica 0 has heard that they are settled, by whomever
+//! and in any order.
 //!
 //! Belongs here: the simulated world, what may go wrong in it, and what must hold. May not: what one part decides by itself,
 //! whose tests stand beside it.
