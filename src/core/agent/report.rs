@@ -1,7 +1,8 @@
 //! What an agent says of itself.
 
-use super::machine::Machine;
+use super::{failure, machine::Machine};
 use crate::{
+    api::v1alpha1::Reason,
     core::samples::spool::totals::Totals,
     wire::{
         PROTOCOL,
@@ -24,8 +25,13 @@ pub struct Account {
 
 impl Machine {
     /// The report of this moment.
+    ///
+    /// The report that counts samples as lost says itself that the run fails by it: the machine hears of the loss in its
+    /// turn, and by then the aggregator may have found that all samples are accounted for.
     pub fn report(&self, account: &Account) -> Report {
         let phase = self.phase();
+        let lost = Some(&account.totals.failed_why).filter(|why| !why.is_empty());
+        let of_loss = lost.map(|why| failure::new(Reason::OutputFailed, why, None));
         Report {
             phase: phase.into(),
             emitted: account.emitted,
@@ -37,7 +43,7 @@ impl Machine {
                 AgentPhase::Unspecified | AgentPhase::Preparing => None,
                 _ => self.requirements,
             },
-            failure: self.failure.clone(),
+            failure: self.failure.clone().or(of_loss),
             k6_exit_code: match phase {
                 AgentPhase::Finished => self.exit_code,
                 _ => None,
@@ -73,5 +79,27 @@ impl Machine {
             born_unix_ns: self.config.born_unix_ns,
             replica: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::agent::{config::Config, events::Now};
+
+    #[test]
+    fn the_report_that_counts_lost_samples_says_that_the_run_fails_by_them() {
+        let machine = Machine::new(Config::plain(1, 1), Now { ms: 0, unix_ns: 0, drained: true });
+        let report = |failed_why: &str| {
+            let (dropped_why, failed_why) = ("the first".to_owned(), failed_why.to_owned());
+            let totals = Totals { dropped: 7, dropped_why, failed_why, ..Totals::default() };
+            machine.report(&Account { totals, ..Account::default() })
+        };
+        assert_eq!(report("").failure, None, "it may drop samples");
+        let failure = report("unreadable").failure.unwrap();
+        assert_eq!(
+            (failure.reason.as_str(), failure.message.as_str()),
+            ("OutputFailed", "unreadable")
+        );
     }
 }

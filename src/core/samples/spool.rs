@@ -188,7 +188,7 @@ impl Spool {
         }
     }
 
-    /// Takes a frame, or drops and counts it. The first that is dropped is told.
+    /// Takes a frame, or drops and counts it. The first that is dropped is told, and the first by which the run fails.
     pub fn push(&mut self, closed: Closed, now_ms: i64) -> Option<Loss> {
         let samples = rollup::samples_in(&closed.frame);
         let seq = closed.frame.seq;
@@ -311,10 +311,18 @@ impl Spool {
     ) -> Option<Loss> {
         self.totals.dropped += samples;
         let is_first = self.totals.dropped_why.is_empty();
-        if is_first {
-            self.totals.dropped_why = text();
+        let is_first_to_fail = fails && self.totals.failed_why.is_empty();
+        if !is_first && !is_first_to_fail {
+            return None;
         }
-        is_first.then(|| Loss { text: self.totals.dropped_why.clone(), fails })
+        let text = text();
+        if is_first {
+            self.totals.dropped_why.clone_from(&text);
+        }
+        if is_first_to_fail {
+            self.totals.failed_why.clone_from(&text);
+        }
+        Some(Loss { text, fails })
     }
 }
 

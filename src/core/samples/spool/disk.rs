@@ -343,13 +343,12 @@ impl Spool {
             return None;
         }
         self.totals.unreadable += owed.samples;
-        let is_first = self.totals.unreadable == owed.samples;
-        let text = format!(
-            "{} frames with {} samples could not be read back from the spool: {why}",
-            owed.records, owed.samples
-        );
-        drop(self.drop_samples(owed.samples, true, || text.clone()));
-        is_first.then_some(Loss { text, fails: true })
+        self.drop_samples(owed.samples, true, || {
+            format!(
+                "{} frames with {} samples could not be read back from the spool: {why}",
+                owed.records, owed.samples
+            )
+        })
     }
 
     fn end_head(&mut self) {

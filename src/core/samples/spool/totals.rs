@@ -17,6 +17,8 @@ pub struct Totals {
     pub unreadable: u64,
     /// Why the first of the dropped ones were; empty where there are none.
     pub dropped_why: String,
+    /// Why the first of them were by which the run fails; empty where there are none.
+    pub failed_why: String,
     /// Number of the last frame; 0 before the first.
     pub last_seq: u64,
     /// The highest frame that was ever sent.

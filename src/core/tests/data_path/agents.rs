@@ -1,10 +1,9 @@
 //! The agents' steps: k6 emits, frames close, the disk is at work, frames go out and acknowledgements come in.
 
-use super::{START_NS, World, table::number};
-use crate::core::samples::{
-    decode::{Pairs, Point},
-    frame::Closed,
-    rollup::samples_in,
+use super::{START_NS, World};
+use crate::core::{
+    samples::{frame::Closed, rollup::samples_in},
+    tests::emitted::Sample,
 };
 
 impl World {
@@ -14,36 +13,33 @@ impl World {
         if agent.is_dead {
             return;
         }
-        let value = agent.emitted;
-        agent.emitted += 1;
-        let tags = [
-            ("status".into(), dice.pick(&["200", "404", "500", ""]).into()),
-            ("vu".into(), dice.pick(&["1", "2", "3"]).into()),
-        ];
-        let point = Point {
-            metric: dice.pick(&["http_reqs", "http_req_duration", "vus"]).into(),
-            time_ns: START_NS + self.now_ms / 20 * 20_000_000,
-            value: number(value),
-            tags: Pairs(tags.into()),
-            metadata: Pairs::default(),
+        let late_ms = if dice.percent(2) { dice.ms(3_000) } else { 0 };
+        let sample = Sample {
+            value: 0,
+            time_ns: START_NS + (self.now_ms - late_ms).div_euclid(20) * 20_000_000,
+            metric: dice.pick(&["http_reqs", "http_req_duration", "vus"]),
+            tags: vec![
+                ("status", dice.pick(&["200", "404", "500", ""])),
+                ("vu", dice.pick(&["1", "2", "3"])),
+            ],
         };
-        agent.open.push(value);
+        let point = agent.emitted.emit(sample, self.now_ms);
         let closed = agent.builder.push(&point, self.now_ms);
-        self.take(at, closed);
+        self.take(at, closed, i64::MAX);
         let due = self.agents[at].builder.poll(self.now_ms);
-        self.take(at, due);
+        self.take(at, due, self.now_ms);
     }
 
-    pub(super) fn take(&mut self, at: usize, closed: Option<Closed>) {
+    /// A frame, of all samples that are due.
+    pub(super) fn take(&mut self, at: usize, closed: Option<Closed>, due_ms: i64) {
         let (Some(closed), agent) = (closed, &mut self.agents[at]) else { return };
-        let samples = samples_in(&closed.frame);
-        assert!(self.only_rows || samples == agent.open.len() as u64);
+        let (seq, samples) = (closed.frame.seq, samples_in(&closed.frame));
+        agent.emitted.close(&closed.frame, due_ms);
         self.largest = self.largest.max(samples);
-        let values: Vec<u64> = agent.open.drain(..usize::try_from(samples).unwrap()).collect();
         let before = agent.spool.totals().dropped;
         drop(agent.spool.push(closed, self.now_ms));
         if agent.spool.totals().dropped > before {
-            agent.dropped.extend(values);
+            agent.dropped.insert(seq);
         }
     }
 
@@ -84,8 +80,14 @@ impl World {
         };
         let agent = &mut self.agents[at];
         if !agent.is_dead {
-            agent.waiting.remove(&ack.seq);
+            if !agent.waiting.remove(&ack.seq) {
+                self.met.insert("delay");
+            }
+            let before = agent.spool.totals().acked;
             agent.spool.ack(&ack);
+            if agent.spool.totals().acked > before {
+                agent.acked.insert(ack.seq);
+            }
         }
     }
 }

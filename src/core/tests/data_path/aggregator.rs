@@ -22,6 +22,9 @@ impl World {
         let (at, frame) =
             if self.dice.percent(10) { self.up[next].clone() } else { self.up.swap_remove(next) };
         let agent = &self.agents[at];
+        if self.up.iter().any(|(from, other)| *from == at && other.seq < frame.seq) {
+            self.met.insert("reorder");
+        }
         let (instance_id, incarnation) = (agent.id, agent.incarnation.clone());
         let key = FrameKey { instance_id, incarnation, seq: frame.seq };
         (instance_id, frame.seq).hash(&mut self.trace);
@@ -30,8 +33,14 @@ impl World {
                 assert_eq!(samples, samples_in(&frame));
                 assert!(self.held.insert(key, samples).is_none(), "held twice");
             }
-            Accepted::HeldBefore => assert!(self.held.contains_key(&key)),
-            Accepted::AckedBefore => assert!(!self.held.contains_key(&key)),
+            Accepted::HeldBefore => {
+                assert!(self.held.contains_key(&key));
+                self.met.insert("duplicate");
+            }
+            Accepted::AckedBefore => {
+                assert!(!self.held.contains_key(&key));
+                self.met.insert("duplicate of what is settled");
+            }
         }
         self.collect();
     }

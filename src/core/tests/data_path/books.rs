@@ -1,12 +1,7 @@
 //! What must hold at any time, and the books at the end.
 
-use std::{collections::BTreeSet, hash::Hash};
-
-use super::{
-    World,
-    table::{is_finite, refusal},
-};
-use crate::core::{pipeline::shape::Shape, samples::spool::totals::Counts};
+use super::{Agent, World};
+use crate::{api::v1alpha1::OnFull, core::samples::spool::totals::Counts};
 
 impl World {
     /// What must hold at any time.
@@ -17,7 +12,7 @@ impl World {
             return;
         }
         let totals = agent.spool.totals();
-        let framed = agent.emitted - agent.open.len() as u64;
+        let framed = agent.emitted.count - agent.emitted.open_count();
         assert_eq!(totals.framed, framed);
         assert!(totals.acked + totals.dropped <= framed);
         assert_eq!(agent.spool.is_empty(), totals.acked + totals.dropped == framed);
@@ -34,49 +29,48 @@ impl World {
 
     /// The books: every sample that k6 emitted is a row, or refused for good, or counted as dropped or lost.
     pub(super) fn verify(&mut self) {
+        self.tables.iter().for_each(|table| table.hash(&mut self.trace));
         for agent in &self.agents {
-            for (lane, table) in self.lanes.iter().zip(&self.tables) {
+            for (at, (lane, table)) in self.lanes.iter().zip(&self.tables).enumerate() {
                 let rows = table.rows_of(agent.id);
                 let stored: u64 = rows.iter().map(|(_, count)| count).sum();
-                rows.hash(&mut self.trace);
-                let none = Counts::default();
-                let tally = self.tally.get(&(agent.id, lane.name.clone())).unwrap_or(&none);
                 if agent.is_dead {
-                    assert!(stored >= tally.stored && tally.stored <= agent.emitted);
+                    let none = Counts::default();
+                    let tally = self.tally.get(&(agent.id, lane.name.clone())).unwrap_or(&none);
+                    assert!(stored >= tally.stored && tally.stored <= agent.emitted.count);
                     if self.aggregator_deaths == 0 {
                         assert_eq!(stored, tally.stored, "what is told is stored");
                     }
                     continue;
                 }
-                let totals = agent.spool.totals();
-                let counts = totals.outputs.get(&lane.name).unwrap_or(&none);
-                let rejected: u64 = counts.rejected.values().sum();
-                assert_eq!(agent.emitted, counts.stored + rejected + totals.dropped);
-                assert_eq!(stored, counts.stored, "what is told is stored");
-                assert_eq!(counts.rejected.get("VersionConflict"), None, "identities are unique");
-                if lane.shape == Shape::Rollup {
-                    let refused = rejected - counts.rejected.get("NotFinite").unwrap_or(&0);
-                    if totals.dropped + refused == 0 {
-                        let sum: u64 = rows.iter().map(|(sum, _)| sum).sum();
-                        let due: u64 = (0..agent.emitted).filter(|v| is_finite(*v)).sum();
-                        assert_eq!(sum, due, "each sample in one row");
-                        self.summed += 1;
-                    }
-                    continue;
+                let counts = agent.emitted.counts(at, &agent.acked);
+                let told = &agent.spool.totals().outputs;
+                if let Some(told) = told.get(&lane.name) {
+                    assert_eq!((told.stored, &told.rejected), (counts.stored, &counts.rejected));
                 }
-                let values: BTreeSet<u64> = rows.iter().map(|(value, _)| *value).collect();
-                assert_eq!(values.len(), rows.len(), "no sample is stored under two identities");
-                assert!(!values.iter().any(|value| agent.dropped.contains(value)));
-                if totals.unreadable == 0 {
-                    let is_due = |value: &u64| {
-                        !agent.dropped.contains(value)
-                            && is_finite(*value)
-                            && refusal(*value).is_none()
-                    };
-                    let due: BTreeSet<u64> = (0..agent.emitted).filter(is_due).collect();
-                    assert_eq!(values, due, "each sample, and no other");
-                }
+                assert!(told.contains_key(&lane.name) || agent.acked.is_empty());
+                let due = agent.emitted.rows(at, &agent.acked);
+                assert_eq!(rows, due, "each sample in one row, and no other");
+            }
+            if !agent.is_dead {
+                agent.verify(self.limits.on_full);
             }
         }
+    }
+}
+
+impl Agent {
+    /// What is neither acknowledged nor found no room is lost by a disk that rots, and counted.
+    fn verify(&self, on_full: OnFull) {
+        let totals = self.spool.totals();
+        let unreadable = self.emitted.but([&self.acked, &self.dropped]);
+        let samples =
+            [&self.acked, &self.dropped, &unreadable].map(|all| self.emitted.samples(all));
+        let told = [totals.acked, totals.dropped - totals.unreadable, totals.unreadable];
+        assert_eq!(samples, told, "acknowledged, without room, unreadable");
+        assert_eq!(samples.iter().sum::<u64>(), self.emitted.count);
+        let fails = !unreadable.is_empty() || (on_full == OnFull::Fail && !self.dropped.is_empty());
+        assert_eq!(fails, !totals.failed_why.is_empty(), "the run fails: {}", totals.failed_why);
+        assert!(unreadable.iter().all(|seq| self.disk.may_have_lost(*seq)), "{unreadable:?}");
     }
 }

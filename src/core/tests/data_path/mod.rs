@@ -1,5 +1,5 @@
 //! The whole way of a sample, from k6's line to the acknowledgement of its row, with faults at every step: agents and the
-//! aggregator die, disks tear writes and fill up, sessions break, messages come late, twice and out of order, outputs
+//! aggregator die, disks tear writes, fill up and rot, sessions break, messages come late, twice and out of order, outputs
 //! throttle, refuse, fail, and lose answers after they have written. What must hold is looked for all the while.
 //!
 //! Belongs here: the simulated world, the steps of its parts, and what must hold. May not: what one part decides by itself,
@@ -12,8 +12,11 @@ use std::{
 };
 
 use super::{
+    FAULTS,
     dice::Dice,
     disk::{Disk, Faults},
+    emitted::Emitted,
+    table::{Rule, Table, Troubles},
 };
 use crate::{
     core::{
@@ -35,15 +38,13 @@ mod aggregator;
 mod books;
 mod deaths;
 mod seeding;
-mod table;
-
-use table::{Table, Weather};
 
 /// Lives, and what happens in each before it is brought to its end.
 const LIVES: u64 = 300;
 const STEPS: u64 = 8_000;
 /// Steps to the end of any life, faults over.
 const END_STEPS: u64 = 200_000;
+const RULE: Rule = Rule(400);
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
 /// One instance: k6, and the agent with its spool.
@@ -51,12 +52,12 @@ struct Agent {
     id: u32,
     incarnation: Arc<str>,
     is_dead: bool,
-    emitted: u64,
+    emitted: Emitted,
     builder: Framer,
-    /// Values that are in no frame yet; where rows alone are written, as many as these.
-    open: Vec<u64>,
-    /// Values of frames that found no room.
+    /// Frames that found no room.
     dropped: BTreeSet<u64>,
+    /// Frames that it knows to be acknowledged.
+    acked: BTreeSet<u64>,
     spool: Spool,
     disk: Disk,
     job: Option<Job>,
@@ -82,8 +83,6 @@ struct World {
     /// Samples of the largest frame.
     largest: u64,
     only_rows: bool,
-    /// Instances and outputs of which the sums over all rows were compared.
-    summed: u64,
     /// What the aggregator knows to be settled, by instance and output.
     tally: BTreeMap<(u32, String), Counts>,
     agent_dies: u64,
@@ -92,6 +91,8 @@ struct World {
     agent_deaths: u64,
     aggregator_deaths: u64,
     held_back: u64,
+    /// What went wrong.
+    met: BTreeSet<&'static str>,
     steps: u64,
     trace: DefaultHasher,
 }
@@ -136,11 +137,11 @@ impl World {
             let rot = agent.disk.faults.rot;
             agent.disk.faults = Faults { capacity: usize::MAX, rot, ..Faults::default() };
         }
-        self.tables.iter_mut().for_each(|table| table.weather = Weather::default());
+        self.tables.iter_mut().for_each(|table| table.troubles = Troubles::default());
         for at in 0..self.agents.len() {
             if !self.agents[at].is_dead {
                 let last = self.agents[at].builder.close();
-                self.take(at, last);
+                self.take(at, last, i64::MAX);
                 self.break_session(at);
             }
         }
@@ -168,6 +169,13 @@ impl World {
         self.note_held_back();
     }
 
+    /// What went wrong anywhere.
+    fn met(&self) -> BTreeSet<&'static str> {
+        let disks = self.agents.iter().map(|agent| &agent.disk.met);
+        let tables = self.tables.iter().map(|table| &table.met);
+        disks.chain(tables).chain([&self.met]).flatten().copied().collect()
+    }
+
     fn is_over(&self) -> bool {
         self.agents.iter().all(|agent| agent.is_dead || agent.spool.is_empty())
             && self.aggregator.as_ref().is_some_and(Pipeline::is_empty)
@@ -185,7 +193,7 @@ fn whatever_fails_every_sample_is_one_row_or_counted() {
             assert_eq!(again.trace.finish(), world.trace.finish(), "the same seed, the same bytes");
         }
         steps += world.steps;
-        samples += world.agents.iter().map(|agent| agent.emitted).sum::<u64>();
+        samples += world.agents.iter().map(|agent| agent.emitted.count).sum::<u64>();
         rows += world.tables.iter().map(|table| table.rows.len() as u64).sum::<u64>();
         let totals = || world.agents.iter().map(|agent| agent.spool.totals());
         let rejected = |reason: &str| {
@@ -203,13 +211,16 @@ fn whatever_fails_every_sample_is_one_row_or_counted() {
             ("not finite", rejected("NotFinite")),
             ("held back", world.held_back > 0),
             ("rows alone", world.only_rows),
-            ("sums compared", world.summed > 0),
             (
                 "samples and rows",
                 !world.only_rows && world.lanes.iter().any(|l| l.shape == Shape::Rollup),
             ),
         ] {
             *seen.entry(what).or_default() += u32::from(happened);
+        }
+        let met = world.met();
+        for what in FAULTS {
+            *seen.entry(what).or_default() += u32::from(met.contains(what));
         }
     }
     println!("{LIVES} lives, {steps} steps, {samples} samples, {rows} rows: {seen:?}");

@@ -5,10 +5,7 @@ use std::{
     hash::DefaultHasher,
 };
 
-use super::{
-    Agent, World,
-    table::{Table, Weather},
-};
+use super::{Agent, RULE, World};
 use crate::{
     api::v1alpha1::{Dimensions, OnFull},
     core::{
@@ -26,6 +23,8 @@ use crate::{
         tests::{
             dice::Dice,
             disk::{Disk, Faults},
+            emitted::{Emitted, Makes},
+            table::{Table, Troubles},
         },
     },
 };
@@ -93,6 +92,11 @@ impl World {
         let (lanes, wanted) = lanes(&mut dice);
         let of_samples = lanes.iter().filter(|lane| lane.shape != Shape::Rollup);
         let all_kept: Vec<Kept> = of_samples.map(|lane| lane.kept.clone()).collect();
+        let made = |lane: &LaneConfig| match lane.shape {
+            Shape::Rollup => Makes::Rows(lane.kept.clone()),
+            Shape::Records | Shape::Lines => Makes::Samples,
+        };
+        let made: Vec<_> = lanes.iter().map(|lane| (lane.name.clone(), made(lane))).collect();
         let agents = (1..=1 + dice.below(3_u32)).map(|id| {
             let header = SegmentHeader { format: FORMAT, ..SegmentHeader::default() };
             let size = frame::Limits {
@@ -104,10 +108,10 @@ impl World {
                 id,
                 incarnation: format!("i{id}").into(),
                 is_dead: false,
-                emitted: 0,
+                emitted: Emitted::new(RULE, made.clone()),
                 builder: Framer::new(id, size, all_kept.clone(), &wanted),
-                open: Vec::new(),
                 dropped: BTreeSet::new(),
+                acked: BTreeSet::new(),
                 spool: Spool::new(limits, header),
                 disk: Disk::new(faults),
                 job: None,
@@ -115,14 +119,14 @@ impl World {
             }
         });
         let agents = agents.collect();
-        let tables = lanes.iter().map(|_| Table {
-            weather: Weather {
+        let tables = lanes.iter().map(|_| {
+            let troubles = Troubles {
                 throttles: dice.below(60),
                 fails: dice.below(40),
                 loses_answers: dice.below(30),
                 dead: if dice.percent(50) { (2_000, 2_000 + dice.ms(20_000)) } else { (0, 0) },
-            },
-            ..Table::default()
+            };
+            Table::new(RULE, troubles)
         });
         let tables = tables.collect();
         Self {
@@ -139,7 +143,6 @@ impl World {
             held_max: 100 + dice.below(2_000_u64),
             largest: 0,
             only_rows: wanted.only,
-            summed: 0,
             tally: BTreeMap::new(),
             agent_dies: if seed % 5 == 1 { 4 + dice.below(8_u64) } else { 0 },
             aggregator_dies: if seed % 3 == 1 { 1 + dice.below(10_u64) } else { 0 },
@@ -147,6 +150,7 @@ impl World {
             agent_deaths: 0,
             aggregator_deaths: 0,
             held_back: 0,
+            met: BTreeSet::new(),
             steps: 0,
             trace: DefaultHasher::new(),
             dice,

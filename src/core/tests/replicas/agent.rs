@@ -1,10 +1,10 @@
 //! One instance: a k6 that emits, and the agent with all that it decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     START_NS,
-    outputs::{number, output_name},
+    outputs::{RULE, makes},
     sessions::Letter,
     weather::Weather,
 };
@@ -18,22 +18,24 @@ use crate::{
             machine::Machine,
             outbox::Outbox,
             report::Account,
+            stopping::Push,
         },
         bundle::Bundle,
-        dimensions::Kept,
+        dimensions::{Kept, of_outputs},
         k6::{
-            exit::Exit,
+            exit::{Exit, INTERRUPTED, STOPPED_OVER_REST},
             rest::{Stage, Status},
             version::Version,
         },
         ledger::{ledger::Ledger, threshold::Rules},
+        plan::RunPlan,
+        replicas::share::replica_of,
         samples::{
-            decode::{Pairs, Point},
             frame::{self, Closed},
             framer::Framer,
             rollup::spec::Wanted,
             spool::{
-                self, Spool,
+                self, Loss, Spool,
                 job::Job,
                 record::{FORMAT, SegmentHeader},
             },
@@ -41,6 +43,7 @@ use crate::{
         tests::{
             dice::Dice,
             disk::{Disk, Faults},
+            emitted::{Emitted, Sample},
         },
     },
     wire::session::{Ack, AgentPhase, to_agent, to_aggregator::Message},
@@ -60,6 +63,8 @@ pub(super) enum Happens {
     Exited,
     /// The last sample was read.
     Read,
+    /// The process hears of a loss that fails the run.
+    Lost(String),
 }
 
 pub(super) struct Agent {
@@ -67,23 +72,24 @@ pub(super) struct Agent {
     pub(super) machine: Machine,
     outbox: Outbox,
     courier: Option<Courier>,
-    spool: Spool,
-    disk: Disk,
+    pub(super) spool: Spool,
+    pub(super) disk: Disk,
     job: Option<Job>,
     framer: Framer,
     ledger: Ledger,
     stage: Option<Stage>,
     load_ms: i64,
     load_ends_ms: i64,
-    pub(super) emitted: u64,
-    /// Values that are in no frame yet.
-    open: Vec<u64>,
-    /// Values of each frame.
-    pub(super) frames: BTreeMap<u64, Vec<u64>>,
+    exit_code: i32,
+    pub(super) emitted: Emitted,
     /// Frames that found no room.
     pub(super) dropped: BTreeSet<u64>,
     /// Frames that it knows to be acknowledged.
     pub(super) acked: BTreeSet<u64>,
+    /// Frames that it has ever sent.
+    pub(super) sent: BTreeSet<u64>,
+    /// Samples were lost in a way that fails the run.
+    pub(super) has_failed: bool,
     /// Its sessions with replica 0 and, where one writes its samples, with the writer.
     pub(super) links: [Option<u64>; 2],
     pub(super) is_dead: bool,
@@ -93,18 +99,16 @@ pub(super) struct Agent {
 }
 
 impl Agent {
-    pub(super) fn new(
-        id: u32,
-        instances: u32,
-        writer: Option<u32>,
-        weather: &Weather,
-        dice: &mut Dice,
-    ) -> Self {
+    pub(super) fn new(id: u32, plan: &RunPlan, weather: &Weather, dice: &mut Dice) -> Self {
+        let writer = Some(replica_of(id, plan.replicas)).filter(|replica| *replica > 0);
+        let wanted = Wanted::of_outputs(&plan.outputs);
+        let all_kept = of_outputs(&plan.outputs);
+        let all_kept = all_kept.iter().map(|dimensions| Kept::of(dimensions.as_ref()));
         let now = Now { ms: 0, unix_ns: START_NS, drained: true };
         let bytes_max = if weather.spool_fills { 3_000 } else { 60_000 };
         let limits = spool::Limits {
             bytes_max,
-            on_full: OnFull::Drop,
+            on_full: if weather.full_fails { OnFull::Fail } else { OnFull::Drop },
             segment_bytes: 1_000 + dice.below(4_000_u64),
             group_bytes: 300 + dice.below(2_000_u64),
             linger_ms: 100 + dice.ms(2_000),
@@ -118,7 +122,7 @@ impl Agent {
             write: weather.disk_fails,
             read: weather.disk_fails,
             remove: weather.disk_fails,
-            rot: 0,
+            rot: weather.rots,
             capacity: if weather.disk_fails > 10 { 6_000 } else { usize::MAX },
         };
         let header = SegmentHeader { format: FORMAT, ..SegmentHeader::default() };
@@ -129,22 +133,23 @@ impl Agent {
         };
         let mut agent = Self {
             id,
-            machine: Machine::new(Config::plain(id, instances), now),
+            machine: Machine::new(Config::plain(id, plan.instances), now),
             outbox: if writer.is_some() { Outbox::without_frames() } else { Outbox::default() },
             courier: writer.map(Courier::new),
             spool: Spool::new(limits, header),
             disk: Disk::new(faults),
             job: None,
-            framer: Framer::new(id, size, [Kept::All], &Wanted::default()),
+            framer: Framer::new(id, size, all_kept, &wanted),
             ledger: Ledger::new(&Rules::default(), false),
             stage: None,
             load_ms: 1_000 + dice.ms(5_000),
             load_ends_ms: i64::MAX,
-            emitted: 0,
-            open: Vec::new(),
-            frames: BTreeMap::new(),
+            exit_code: 0,
+            emitted: Emitted::new(RULE, makes(plan)),
             dropped: BTreeSet::new(),
             acked: BTreeSet::new(),
+            sent: BTreeSet::new(),
+            has_failed: false,
             links: [None; 2],
             is_dead: false,
             has_left: false,
@@ -174,8 +179,13 @@ impl Agent {
                 Action::StartK6 { .. } => self.stage = Some(Stage::Paused),
                 Action::Poll => self.later.push((5, Happens::Polled)),
                 Action::Resume => self.later.push((5, Happens::Resumed)),
+                Action::Push(Push::Rest) => self.stage = self.stage.map(|_| Stage::Interrupted),
                 Action::Push(_) => {
-                    self.stage = None;
+                    self.exit_code = match self.stage.take() {
+                        Some(Stage::Ended) => 0,
+                        Some(Stage::Interrupted) => STOPPED_OVER_REST,
+                        _ => INTERRUPTED,
+                    };
                     self.later.push((20, Happens::Exited));
                 }
                 Action::CloseSamples => self.later.push((10, Happens::Read)),
@@ -198,14 +208,16 @@ impl Agent {
                 self.tell(Input::Resumed(Ok(())), now_ms);
             }
             Happens::Exited => {
-                let exit = Exit { code: 0, signal: None, oom_killed: false, error: None };
+                let exit =
+                    Exit { code: self.exit_code, signal: None, oom_killed: false, error: None };
                 self.tell(Input::Exited(exit), now_ms);
             }
             Happens::Read => {
                 let last = self.framer.close();
-                self.take(last, now_ms);
+                self.take(last, i64::MAX, now_ms);
                 self.tell(Input::SamplesEnded, now_ms);
             }
+            Happens::Lost(text) => self.tell(Input::SamplesLost(text.clone()), now_ms),
         }
     }
 
@@ -213,17 +225,21 @@ impl Agent {
     pub(super) fn turn(&mut self, dice: &mut Dice, now_ms: i64) {
         if self.stage == Some(Stage::Running) {
             for _ in 0..dice.below(BURST) {
-                self.emit(now_ms);
+                self.emit(dice, now_ms);
             }
             if now_ms >= self.load_ends_ms {
                 self.stage = Some(Stage::Ended);
             }
         }
         let due = self.framer.poll(now_ms);
-        self.take(due, now_ms);
+        self.take(due, now_ms, now_ms);
+        if dice.below(1_000) < self.disk.faults.rot {
+            self.disk.rot(dice);
+        }
         if let Some(job) = self.job.take() {
             let done = self.disk.act(&job, dice);
-            drop(self.spool.done(done, now_ms));
+            let loss = self.spool.done(done, now_ms);
+            self.lose(loss, now_ms);
         }
         self.job = self.spool.job(now_ms);
         self.tell(Input::Tick, now_ms);
@@ -238,37 +254,46 @@ impl Agent {
         self.disk.faults = Faults { capacity: usize::MAX, ..Faults::default() };
     }
 
-    fn emit(&mut self, now_ms: i64) {
-        let value = self.emitted;
-        self.emitted += 1;
-        let tags = [("vu".into(), ["1", "2", "3"][usize::try_from(value % 3).unwrap()].into())];
-        let point = Point {
-            metric: "http_reqs".into(),
-            time_ns: START_NS + now_ms * 1_000_000,
-            value: number(value),
-            tags: Pairs(tags.into()),
-            metadata: Pairs::default(),
+    fn emit(&mut self, dice: &mut Dice, now_ms: i64) {
+        let late_ms = if dice.percent(3) { dice.ms(3_000) } else { 0 };
+        let sample = Sample {
+            value: 0,
+            time_ns: START_NS + (now_ms - late_ms) * 1_000_000,
+            metric: dice.pick(&["http_reqs", "vus"]),
+            tags: vec![
+                ("status", dice.pick(&["200", "404", ""])),
+                ("vu", dice.pick(&["1", "2", "3"])),
+            ],
         };
-        self.open.push(value);
+        let point = self.emitted.emit(sample, now_ms);
         let closed = self.framer.push(&point, now_ms);
-        self.take(closed, now_ms);
+        self.take(closed, i64::MAX, now_ms);
     }
 
-    fn take(&mut self, closed: Option<Closed>, now_ms: i64) {
+    /// A frame, of all samples that are due.
+    fn take(&mut self, closed: Option<Closed>, due_ms: i64, now_ms: i64) {
         let Some(closed) = closed else { return };
         let seq = closed.frame.seq;
-        assert_eq!(closed.frame.value.len(), self.open.len());
-        self.frames.insert(seq, std::mem::take(&mut self.open));
+        self.emitted.close(&closed.frame, due_ms);
         let before = self.spool.totals().dropped;
-        drop(self.spool.push(closed, now_ms));
+        let loss = self.spool.push(closed, now_ms);
         if self.spool.totals().dropped > before {
             self.dropped.insert(seq);
         }
+        self.lose(loss, now_ms);
     }
 
-    fn account(&self) -> Account {
+    /// The thread that noticed a loss tells it to the process, which has other things to do meanwhile.
+    fn lose(&mut self, loss: Option<Loss>, now_ms: i64) {
+        if let Some(loss) = loss.filter(|loss| loss.fails) {
+            self.has_failed = true;
+            self.later.push((now_ms % 4, Happens::Lost(loss.text)));
+        }
+    }
+
+    pub(super) fn account(&self) -> Account {
         Account {
-            emitted: self.emitted,
+            emitted: self.emitted.count,
             measured: self.ledger.samples(),
             unparsable_lines: 0,
             totals: self.spool.totals().clone(),
@@ -294,6 +319,10 @@ impl Agent {
         let message = message.expect("what is there is said");
         let acked = match &message {
             Message::Hello(_) | Message::Report(_) => vec![(self.id, self.acked.clone())],
+            Message::Frame(frame) => {
+                self.sent.insert(frame.seq);
+                Vec::new()
+            }
             _ => Vec::new(),
         };
         Some(Letter { message, settled: acked })
@@ -343,23 +372,6 @@ impl Agent {
         self.spool.ack(ack);
         if self.spool.totals().acked > before {
             self.acked.insert(ack.seq);
-        }
-    }
-
-    /// What must hold at any time of what it knows itself.
-    pub(super) fn check(&self) {
-        let totals = self.spool.totals();
-        let samples = |seqs: &BTreeSet<u64>| seqs.iter().map(|s| self.frames[s].len() as u64).sum();
-        let acked: u64 = samples(&self.acked);
-        let dropped: u64 = samples(&self.dropped);
-        assert_eq!((totals.acked, totals.dropped), (acked, dropped));
-        let report = self.machine.report(&self.account());
-        assert!(report.acked_but.len() <= 16, "{report:?}");
-        let but: BTreeSet<u64> = report.acked_but.iter().copied().collect();
-        let said = (1..=report.acked_to).filter(|s| !but.contains(s) && !self.dropped.contains(s));
-        assert_eq!(said.collect::<BTreeSet<_>>(), self.acked);
-        for (at, counts) in report.outputs.iter().enumerate() {
-            assert_eq!(counts.name, output_name(at));
         }
     }
 }

@@ -5,15 +5,14 @@ use std::{
     fmt::Write,
 };
 
-use super::{
-    Event, World,
-    outputs::{output_name, refusal},
-    replica::Leader,
-};
+use super::{Event, World, agent::Agent, outputs::output_name, replica::Leader};
 use crate::{
     api::v1alpha1::Reason,
     wire::{result::RunResult, session::OutputCounts},
 };
+
+/// Words for samples that no output was asked about: lost with their instance, no room in its spool, not readable there.
+const LOST: [&str; 3] = ["RunnerLost", "SpoolFull", "SpoolUnreadable"];
 
 /// Frames by instance.
 pub(super) type Settlements = BTreeMap<u32, BTreeSet<u64>>;
@@ -68,34 +67,27 @@ impl World {
     fn counted(&self, leader: &Leader, output: usize) -> OutputCounts {
         let mut counts = OutputCounts { name: output_name(output), ..OutputCounts::default() };
         for (id, frames) in &leader.known {
-            let agent = &self.agents[usize::try_from(*id).unwrap() - 1];
-            for value in frames.iter().flat_map(|seq| &agent.frames[seq]) {
-                match refusal(*value) {
-                    Some(why) => *counts.rejected.entry(why.as_str().to_owned()).or_default() += 1,
-                    None => counts.stored += 1,
-                }
-            }
+            add(&mut counts, &self.agent(*id).emitted.counts(output, frames));
         }
-        for part in leader.parts.values().filter_map(|part| part.get(output)) {
-            counts.stored += part.stored;
-            for (why, count) in &part.rejected {
-                *counts.rejected.entry(why.clone()).or_default() += count;
-            }
-        }
+        leader
+            .parts
+            .values()
+            .filter_map(|part| part.get(output))
+            .for_each(|of| add(&mut counts, of));
         counts
     }
 
     /// What must hold at every look.
     fn check(&self, leader: &Leader, result: &RunResult) {
-        let emitted: u64 = self.agents.iter().map(|agent| agent.emitted).sum();
+        let emitted: u64 = self.agents.iter().map(|agent| agent.emitted.count).sum();
         for (at, (output, table)) in result.outputs.iter().zip(&self.tables).enumerate() {
             let refused: u64 = output.rejected.values().sum();
             assert_eq!(output.emitted, output.stored + refused + output.in_flight, "{output:?}");
             assert!(output.emitted <= emitted, "{emitted} were emitted: {output:?}");
-            assert!(output.stored <= table.len() as u64, "{} are: {output:?}", table.len());
+            assert!(output.stored <= table.samples, "{} are: {output:?}", table.samples);
             let OutputCounts { stored, rejected, .. } = self.counted(leader, at);
             let mut told = output.rejected.clone();
-            told.retain(|why, _| !["RunnerLost", "SpoolFull"].contains(&why.as_str()));
+            told.retain(|why, _| !LOST.contains(&why.as_str()));
             assert_eq!((output.stored, told), (stored, rejected), "{} ms: {output:?}", self.now_ms);
         }
     }
@@ -104,9 +96,16 @@ impl World {
     fn check_end(&self, result: &RunResult) {
         let Some(leader) = &self.leader else { return };
         let outcome = result.outcome.as_ref().expect("it is made");
+        let living = || self.agents.iter().filter(|agent| !agent.is_dead);
         // All were lost at one time, or it is a run that passes: nothing is waited for in vain. Only where an instance
         // starts and dies together with replica 0 does nobody know that the load has begun.
-        let is_due = matches!(outcome.reason, Reason::RunnersLost | Reason::ThresholdsMet);
+        let may_fail = self.agents.iter().any(|agent| agent.has_failed);
+        let must_fail = living().any(|agent| agent.has_failed);
+        let is_due = match outcome.reason {
+            Reason::ThresholdsMet => !must_fail,
+            Reason::OutputFailed => may_fail,
+            reason => reason == Reason::RunnersLost,
+        };
         let may_be_late = self.deaths.agents > 0 && self.deaths.leaders > 0;
         assert!(is_due || may_be_late, "{}: {}", outcome.reason.as_str(), outcome.message);
         assert!(leader.pipeline.is_empty());
@@ -123,20 +122,83 @@ impl World {
                 );
             }
         }
-        for (output, table) in result.outputs.iter().zip(&self.tables) {
+        living().for_each(Agent::check_end);
+        let (full, unreadable) =
+            living().map(Agent::lost).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        for (at, (output, table)) in result.outputs.iter().zip(&self.tables).enumerate() {
             assert_eq!(output.in_flight, 0);
             let deaths = self.deaths;
             if deaths.writers + deaths.leaders == 0 || deaths.agents == 0 {
-                assert_eq!(output.stored, table.len() as u64, "no row is left out: {output:?}");
+                assert_eq!(output.stored, table.samples, "no row is left out: {output:?}");
             }
-            for agent in self.agents.iter().filter(|agent| !agent.is_dead) {
-                let dropped: BTreeSet<u64> =
-                    agent.dropped.iter().flat_map(|seq| &agent.frames[seq]).copied().collect();
-                let is_due = |value: &u64| refusal(*value).is_none() && !dropped.contains(value);
-                let due: BTreeSet<u64> = (0..agent.emitted).filter(is_due).collect();
-                let stored = table.range((agent.id, 0)..(agent.id + 1, 0)).map(|(_, value)| *value);
-                assert_eq!(stored.collect::<BTreeSet<_>>(), due, "each sample, and no other");
+            let [lost, told @ ..] = LOST.map(|why| output.rejected.get(why).copied().unwrap_or(0));
+            assert_eq!(told, [full, unreadable], "{output:?}");
+            assert!(lost == 0 || deaths.agents > 0, "{output:?}");
+            for agent in &self.agents {
+                let rows = table.rows_of(agent.id);
+                if agent.is_dead {
+                    let due = agent.emitted.rows(at, agent.emitted.frames.keys());
+                    assert!(is_part(&rows, due), "rows of nothing that was emitted: {rows:?}");
+                } else {
+                    let due = agent.emitted.rows(at, &agent.acked);
+                    assert_eq!(rows, due, "each sample in one row, and no other");
+                }
             }
         }
     }
+
+    fn agent(&self, id: u32) -> &Agent {
+        &self.agents[usize::try_from(id).unwrap() - 1]
+    }
+}
+
+impl Agent {
+    /// What must hold at any time of what it knows itself.
+    pub(super) fn check(&self) {
+        let totals = self.spool.totals();
+        let acked = self.emitted.samples(&self.acked);
+        let dropped = self.emitted.samples(&self.dropped);
+        assert_eq!((totals.acked, totals.dropped - totals.unreadable), (acked, dropped));
+        let report = self.machine.report(&self.account());
+        assert!(report.acked_but.len() <= 16, "{report:?}");
+        let but: BTreeSet<u64> = report.acked_but.iter().copied().collect();
+        // What was passed over was dropped, or could not be read back.
+        let said = (1..=report.acked_to).filter(|s| !but.contains(s) && self.sent.contains(s));
+        assert_eq!(said.collect::<BTreeSet<_>>(), self.acked);
+        for (at, counts) in report.outputs.iter().enumerate() {
+            assert_eq!(counts.name, output_name(at));
+        }
+    }
+
+    /// What must hold when all is settled: what is neither acknowledged nor found no room is lost by a disk that rots, and
+    /// counted.
+    pub(super) fn check_end(&self) {
+        let totals = self.spool.totals();
+        let unreadable = self.emitted.but([&self.acked, &self.dropped]);
+        assert_eq!(totals.unreadable, self.emitted.samples(&unreadable), "{unreadable:?}");
+        assert!(unreadable.is_disjoint(&self.sent), "what was sent is in memory");
+        assert!(unreadable.iter().all(|seq| self.disk.may_have_lost(*seq)), "{unreadable:?}");
+        assert!(self.has_failed || totals.unreadable == 0, "it fails the run");
+    }
+
+    /// Samples that found no room, and those that could not be read back.
+    pub(super) fn lost(&self) -> (u64, u64) {
+        let totals = self.spool.totals();
+        (totals.dropped - totals.unreadable, totals.unreadable)
+    }
+}
+
+fn add(counts: &mut OutputCounts, more: &OutputCounts) {
+    counts.stored += more.stored;
+    for (why, count) in &more.rejected {
+        *counts.rejected.entry(why.clone()).or_default() += count;
+    }
+}
+
+/// Whether all of `rows` are there, each as often as it must.
+fn is_part(rows: &[(u64, u64)], mut all: Vec<(u64, u64)>) -> bool {
+    rows.iter().all(|row| {
+        let at = all.iter().position(|other| other == row);
+        at.map(|at| all.swap_remove(at)).is_some()
+    })
 }

@@ -1,10 +1,12 @@
 //! Runs whose aggregator has several replicas, in a simulated world: everything that decides is real, from an agent's spool to
 //! what replica 0 makes of the samples' account, and everything between is at the mercy of a seed. Agents, writers and replica
 //! 0 die and (agents not) come back empty, sessions break and are dialled anew, messages come late, twice and out of order,
-//! disks fail and fill up, outputs throttle, refuse some samples, fail, and lose answers after they have written.
+//! disks fail, fill up and rot, outputs throttle, refuse some samples, fail, and lose answers after they have written. They
+//! take samples, lines and rows of a second, alone and beside each other.
 //!
-//! What becomes of each frame is known here from its samples alone. So at every look the account must be, to the sample and
-//! the reason, that of the frames of which replica 0 has heard that they are settled, by whomever and in any order.
+//! What becomes of each frame is known here from its samples alone (`core/tests/emitted.rs`). So at every look the account
+//! must be, to the sample and the reason, that of the frames of which replica 0 has heard that they are settled, by whomever
+//! and in any order.
 //!
 //! Belongs here: the simulated world, what may go wrong in it, and what must hold. May not: what one part decides by itself,
 //! whose tests stand beside it.
@@ -12,13 +14,18 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
+    hash::{DefaultHasher, Hash, Hasher},
 };
 
 use proptest::prelude::*;
 
-use super::dice::Dice;
+use super::{
+    FAULTS,
+    dice::Dice,
+    table::{Table, Troubles},
+};
 use crate::{
-    api::v1alpha1::{LossPolicy, Output, RunnerLoss},
+    api::v1alpha1::{LossPolicy, Reason, RunnerLoss},
     core::{
         pipeline,
         plan::{RunPlan, RunRef},
@@ -38,11 +45,13 @@ mod weather;
 use agent::{Agent, Happens};
 use books::Published;
 use deaths::Deaths;
-use outputs::output_name;
+use outputs::{Kind, RULE, RUNS};
 use replica::{Leader, Post};
 use sessions::{Letter, Link, Who};
 use weather::{Weather, weather};
 
+/// Runs that are looked at for what they met.
+const RUNS_SEEN: u64 = 280;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 /// No run may take longer: the sum of all its deadlines and of what is away.
 const END_MS: i64 = 400_000;
@@ -85,11 +94,12 @@ struct World {
     former: Option<Published>,
     posts: BTreeMap<u32, Option<Post>>,
     links: BTreeMap<u64, Link>,
-    /// Stored samples of each output: instance and value.
-    tables: Vec<BTreeSet<(u32, u64)>>,
+    tables: Vec<Table>,
     deaths: Deaths,
     /// A part of a held frame was told to be settled.
     early_told: bool,
+    /// What went wrong.
+    met: BTreeSet<&'static str>,
     steps: u64,
     looks: u64,
     trace: String,
@@ -97,9 +107,8 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64, instances: u32, replicas: u32, outputs: usize, weather: Weather) -> Self {
+    fn new(seed: u64, instances: u32, replicas: u32, kinds: &[Kind], weather: Weather) -> Self {
         let mut dice = Dice(seed);
-        let named = |at| Output { name: Some(output_name(at)), ..Output::default() };
         let plan = RunPlan {
             run: RunRef { namespace: "ns".into(), name: "r-1".into(), uid: "u".into() },
             instances,
@@ -107,14 +116,12 @@ impl World {
             ready_ms: 60_000,
             drain_ms: 120_000,
             runner_loss: RunnerLoss { policy: LossPolicy::Tolerate, max_percent: 100 },
-            outputs: (0..outputs).map(named).collect(),
+            outputs: outputs::outputs(kinds),
             replicas,
         };
-        let agents = (1..=instances).map(|id| {
-            let writer = Some(replica_of(id, replicas)).filter(|replica| *replica > 0);
-            Agent::new(id, instances, writer, &weather, &mut dice)
-        });
-        let agents = agents.collect();
+        let agents = (1..=instances).map(|id| Agent::new(id, &plan, &weather, &mut dice)).collect();
+        let Weather { throttles, fails, loses_answers, dead, .. } = weather;
+        let troubles = Troubles { throttles, fails, loses_answers, dead };
         let mut world = Self {
             dice,
             weather,
@@ -130,9 +137,10 @@ impl World {
             former: None,
             posts: (1..replicas).map(|replica| (replica, None)).collect(),
             links: BTreeMap::new(),
-            tables: vec![BTreeSet::new(); outputs],
+            tables: kinds.iter().map(|_| Table::new(RULE, troubles)).collect(),
             deaths: Deaths::default(),
             early_told: false,
+            met: BTreeSet::new(),
             steps: 0,
             looks: 0,
             trace: String::new(),
@@ -185,8 +193,7 @@ impl World {
     fn run(mut self) -> Self {
         while let Some(Reverse(key)) = self.queue.pop() {
             self.now_ms = key.0;
-            let result = self.leader.as_ref().map(|leader| leader.rally.result());
-            assert!(self.now_ms < END_MS, "the run does not end: {result:?}");
+            assert!(self.now_ms < END_MS, "the run does not end: {:?}", self.now());
             self.steps += 1;
             let event = self.events.remove(&key).unwrap();
             self.happen(event);
@@ -265,6 +272,26 @@ impl World {
         }
     }
 
+    /// What replica 0 makes of it now, while there is one.
+    fn now(&self) -> Option<RunResult> {
+        self.leader.as_ref().map(|leader| leader.rally.result())
+    }
+
+    /// What went wrong anywhere.
+    fn met(&self) -> BTreeSet<&'static str> {
+        let disks = self.agents.iter().map(|agent| &agent.disk.met);
+        let tables = self.tables.iter().map(|table| &table.met);
+        disks.chain(tables).chain([&self.met]).flatten().copied().collect()
+    }
+
+    /// All that came of it, for a comparison.
+    fn hash(&self) -> u64 {
+        let mut into = DefaultHasher::new();
+        (self.steps, &self.trace, format!("{:?}", self.result)).hash(&mut into);
+        self.tables.iter().for_each(|table| table.hash(&mut into));
+        into.finish()
+    }
+
     fn process_of(&self, replica: u32) -> Option<u64> {
         if replica == 0 {
             return self.leader.as_ref().map(|leader| leader.process);
@@ -281,10 +308,10 @@ proptest! {
         seed in any::<u64>(),
         instances in 2..6u32,
         replicas in 2..5u32,
-        outputs in 1..3usize,
+        kinds in prop::sample::select(&RUNS),
         weather in weather(),
     ) {
-        World::new(seed, instances, replicas.min(instances), outputs, weather).run();
+        World::new(seed, instances, replicas.min(instances), kinds, weather).run();
     }
 }
 
@@ -301,24 +328,32 @@ fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
         fails: 15,
         loses_answers: 15,
         disk_fails: 8,
-        spool_fills: false,
         dead: (3_000, 6_000),
+        ..Weather::default()
     };
-    let (mut steps, mut looks, mut seen) = (0, 0, BTreeMap::<&str, u32>::new());
-    for seed in 0..20 {
+    let (mut steps, mut looks, mut samples, mut seen) = (0, 0, 0, BTreeMap::<&str, u32>::new());
+    for seed in 0..RUNS_SEEN {
+        let kinds = RUNS[usize::try_from(seed).unwrap() % RUNS.len()];
         let weather = Weather {
             spool_fills: seed % 4 == 0,
+            full_fails: seed % 8 == 0,
+            rots: if seed % 4 == 1 { 100 } else { 0 },
+            disk_fails: if seed % 3 == 0 { 12 } else { 8 },
             leader_dies: if seed % 2 == 0 { 0 } else { 20 },
             ..rough.clone()
         };
-        let world = World::new(seed, 4, 3, 2, weather.clone()).run();
-        if seed < 4 {
-            let again = World::new(seed, 4, 3, 2, weather).run();
-            assert_eq!((again.steps, &again.trace), (world.steps, &world.trace));
-            assert_eq!((again.tables, again.result), (world.tables.clone(), world.result.clone()));
+        let world = World::new(seed, 4, 3, kinds, weather.clone()).run();
+        if seed % 8 == 1 {
+            let again = World::new(seed, 4, 3, kinds, weather).run();
+            assert_eq!(again.hash(), world.hash(), "the same seed, the same bytes");
         }
         (steps, looks) = (steps + world.steps, looks + world.looks);
-        let output = &world.result.as_ref().unwrap().outputs[0];
+        samples += world.agents.iter().map(|agent| agent.emitted.count).sum::<u64>();
+        let result = world.result.as_ref().unwrap();
+        let output = &result.outputs[0];
+        let reason = result.outcome.as_ref().unwrap().reason;
+        let is_rows = |kind: &&Kind| matches!(kind, Kind::Rollup | Kind::FineRollup);
+        let rows = kinds.iter().filter(is_rows).count();
         let Deaths { agents, writers, leaders } = world.deaths;
         for (what, happened) in [
             ("an agent died", agents > 0),
@@ -331,14 +366,25 @@ fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
             ("all died", agents * writers * leaders > 0),
             ("lost", output.rejected.contains_key("RunnerLost")),
             ("no room", output.rejected.contains_key("SpoolFull")),
+            ("unreadable", output.rejected.contains_key("SpoolUnreadable")),
+            ("unreadable, with rows", rows > 0 && output.rejected.contains_key("SpoolUnreadable")),
+            ("a loss failed the run", reason == Reason::OutputFailed),
+            ("passed", reason == Reason::ThresholdsMet),
             ("refused", output.rejected.contains_key("Invalid")),
             ("a part of a frame was settled", world.early_told),
+            ("rows alone", rows == kinds.len()),
+            ("samples and rows", rows > 0 && rows < kinds.len()),
+            ("lines", kinds.contains(&Kind::Lines)),
         ] {
             *seen.entry(what).or_default() += u32::from(happened);
         }
+        let met = world.met();
+        for what in FAULTS {
+            *seen.entry(what).or_default() += u32::from(met.contains(what));
+        }
     }
-    println!("{steps} steps, {looks} looks: {seen:?}");
-    assert!(seen.values().all(|runs| *runs > 0), "each must happen to be tested: {seen:?}");
+    println!("{RUNS_SEEN} runs, {steps} steps, {looks} looks, {samples} samples: {seen:?}");
+    assert!(seen.values().all(|runs| *runs >= 3), "each must happen to be tested: {seen:?}");
 }
 
 #[test]
@@ -354,8 +400,19 @@ fn of_a_lost_instance_the_writer_has_told_all_before_the_books_close() {
         fails: 29,
         loses_answers: 4,
         disk_fails: 3,
-        spool_fills: false,
         dead: (5_098, 1_536),
+        ..Weather::default()
     };
-    World::new(11_419_142_574_395_032_990, 2, 2, 2, weather).run();
+    World::new(11_419_142_574_395_032_990, 2, 2, &[Kind::Samples, Kind::Lines], weather).run();
+}
+
+#[test]
+fn what_cannot_be_read_back_fails_the_run_though_nothing_else_was_waited_for() {
+    let weather = Weather { rots: 15, dead: (1_500, 7_000), throttles: 10, ..Weather::default() };
+    for seed in [88, 229, 684, 685, 836, 921] {
+        let world = World::new(seed, 2, 2, &[Kind::Samples], weather.clone()).run();
+        let result = world.result.as_ref().unwrap();
+        assert!(result.outputs[0].rejected["SpoolUnreadable"] > 0);
+        assert_eq!(result.outcome.as_ref().unwrap().reason, Reason::OutputFailed);
+    }
 }

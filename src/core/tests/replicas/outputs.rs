@@ -1,69 +1,115 @@
-//! The outputs: what becomes of each sample, and of each call that writes some.
+//! The outputs: what each is, and the calls that write to it.
 
-use super::{World, weather::Weather};
-use crate::core::{
-    dimensions::Kept,
-    pipeline::{
-        self,
-        batch::Batch,
-        lane::LaneConfig,
-        retry::{Failure, Written},
-        row::Refusal,
-        shape::Shape,
+use super::World;
+use crate::{
+    api::v1alpha1::{Dimensions, InfluxDb, Output, Timestream, TimestreamMode},
+    core::{
+        dimensions::Kept,
+        pipeline::{lane::LaneConfig, pipeline, shape::Shape},
+        plan::RunPlan,
+        samples::rollup::spec::{self, is_rollup},
+        tests::{
+            emitted::Makes,
+            table::{Rule, Troubles},
+        },
     },
-    plan::RunPlan,
 };
 
-/// What becomes of a sample at an output that answers.
-pub(super) fn refusal(value: u64) -> Option<Refusal> {
-    match value % 40 {
-        7 => Some(Refusal::TooOld),
-        // A call that holds it is refused as a whole.
-        23 => Some(Refusal::Invalid),
-        // It is never sent.
-        31 => Some(Refusal::NotFinite),
-        _ => None,
-    }
+pub(super) const RULE: Rule = Rule(40);
+
+/// What an output of a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Samples,
+    Rollup,
+    /// Its rows have more dimensions than those of `Rollup`.
+    FineRollup,
+    /// Its lines have fewer than samples.
+    Lines,
 }
 
-pub(super) fn number(value: u64) -> f64 {
-    if refusal(value) == Some(Refusal::NotFinite) {
-        f64::NAN
-    } else {
-        f64::from(u32::try_from(value).unwrap())
-    }
-}
+/// The outputs of a run: each kind alone, and beside others.
+pub(super) const RUNS: [&[Kind]; 7] = [
+    &[Kind::Samples],
+    &[Kind::Samples, Kind::Rollup],
+    &[Kind::Rollup],
+    &[Kind::Lines],
+    &[Kind::FineRollup, Kind::Rollup],
+    &[Kind::Samples, Kind::Lines],
+    &[Kind::Lines, Kind::FineRollup, Kind::Samples],
+];
 
 pub(super) fn output_name(at: usize) -> String {
     format!("output{at}")
 }
 
+pub(super) fn outputs(kinds: &[Kind]) -> Vec<Output> {
+    let but = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Some(Dimensions { exclude: Some(names), ..Dimensions::default() })
+    };
+    let timestream = |mode, dimensions| {
+        let kind = Timestream { mode, dimensions, ..Timestream::default() };
+        Output { timestream: Some(kind), ..Output::default() }
+    };
+    let outputs = kinds.iter().enumerate().map(|(at, kind)| {
+        let output = match kind {
+            Kind::Samples => timestream(TimestreamMode::Samples, None),
+            Kind::Rollup => timestream(TimestreamMode::Rollup, None),
+            Kind::FineRollup => timestream(TimestreamMode::Rollup, but(&[])),
+            Kind::Lines => {
+                let kind = InfluxDb { dimensions: but(&["vu"]), ..InfluxDb::default() };
+                Output { influxdb: Some(kind), ..Output::default() }
+            }
+        };
+        Output { name: Some(output_name(at)), ..output }
+    });
+    outputs.collect()
+}
+
+fn shape(output: &Output) -> Shape {
+    match &output.timestream {
+        Some(timestream) if is_rollup(timestream.mode) => Shape::Rollup,
+        Some(_) => Shape::Records,
+        None => Shape::Lines,
+    }
+}
+
+pub(super) fn makes(plan: &RunPlan) -> Vec<(String, Makes)> {
+    let made = plan.outputs.iter().map(|output| {
+        let makes = match shape(output) {
+            Shape::Rollup => Makes::Rows(spec::kept(output.dimensions())),
+            Shape::Records | Shape::Lines => Makes::Samples,
+        };
+        (output.display_name().to_owned(), makes)
+    });
+    made.collect()
+}
+
 pub(super) fn lanes(plan: &RunPlan) -> Vec<LaneConfig> {
-    let names = plan.outputs.iter().map(|output| output.display_name().to_owned());
-    let shapes = [Shape::Records, Shape::Lines];
-    let lanes = names.zip(shapes).map(|(name, shape)| LaneConfig {
-        name,
+    let lanes = plan.outputs.iter().map(|output| LaneConfig {
+        name: output.display_name().to_owned(),
         writes_max: 3,
         linger_ms: 150,
-        kept: Kept::All,
-        shape,
+        kept: Kept::of(output.dimensions()),
+        shape: shape(output),
     });
     lanes.collect()
 }
 
 impl World {
-    pub(super) fn written(
-        &mut self,
-        replica: u32,
-        process: u64,
-        write: &pipeline::pipeline::Write,
-    ) {
+    pub(super) fn written(&mut self, replica: u32, process: u64, write: &pipeline::Write) {
         // Of a process that has died nobody hears, whether or not the call arrived.
         let lives = self.process_of(replica) == Some(process);
         if !lives && self.dice.percent(50) {
             return;
         }
-        let written = self.call(write.lane, &write.batch);
+        let is_calm = self.is_calm();
+        let table = &mut self.tables[write.lane];
+        if is_calm {
+            table.troubles = Troubles::default();
+        }
+        let written = table.call(&write.batch, &mut self.dice, self.now_ms);
         if !lives {
             return;
         }
@@ -76,60 +122,5 @@ impl World {
             pipeline.finish(write.lane, write.batch.id, written, now_ms, random);
         }
         self.pump_replica(replica);
-    }
-
-    fn call(&mut self, lane: usize, batch: &Batch) -> Written {
-        let failed = |failure| Written::Failed(failure, "as the seed says".to_owned());
-        let Weather { throttles, fails, loses_answers, dead, .. } = self.weather;
-        if self.is_calm() {
-            return self.apply(lane, batch, batch.records.len());
-        }
-        if (dead.0..dead.1).contains(&self.now_ms) {
-            return failed(Failure::Connection);
-        }
-        if self.dice.percent(throttles) {
-            let patience_ms = u32::try_from(self.now_ms % 2_000).unwrap();
-            let says_how_long = self.now_ms % 2 == 0;
-            return failed(if says_how_long {
-                Failure::ThrottledFor(patience_ms)
-            } else {
-                Failure::Throttled
-            });
-        }
-        if self.dice.percent(fails) {
-            // Nothing, or a part of it, was written.
-            let part = if self.dice.percent(50) { self.dice.below(batch.records.len()) } else { 0 };
-            drop(self.apply(lane, batch, part));
-            return failed(self.dice.pick(&[Failure::Server, Failure::Timeout]));
-        }
-        let written = self.apply(lane, batch, batch.records.len());
-        if self.dice.percent(loses_answers) {
-            return failed(self.dice.pick(&[Failure::Timeout, Failure::Connection]));
-        }
-        written
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "what `number` made"
-    )]
-    fn apply(&mut self, lane: usize, batch: &Batch, count: usize) -> Written {
-        let values = || batch.records.iter().map(|record| record.value as u64);
-        if values().any(|value| refusal(value) == Some(Refusal::Invalid)) {
-            return Written::Invalid("a record is bad".to_owned());
-        }
-        let mut refused = Vec::new();
-        for (at, (record, value)) in batch.records.iter().zip(values()).enumerate().take(count) {
-            if let Some(refusal) = refusal(value) {
-                refused.push((at, refusal));
-                continue;
-            }
-            let dimensions = &record.row.dimensions;
-            let id = dimensions.iter().find(|(name, _)| &**name == "instance_id");
-            let id = id.and_then(|(_, id)| id.parse().ok()).expect("each row says whose it is");
-            self.tables[lane].insert((id, value));
-        }
-        if refused.is_empty() { Written::Stored } else { Written::Partly(refused) }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Link {
     is_cut: bool,
     last_up_ms: i64,
     last_down_ms: i64,
+    /// Frames that came.
+    frames: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,7 @@ impl World {
             is_cut: false,
             last_up_ms: 0,
             last_down_ms: 0,
+            frames: BTreeSet::new(),
         };
         self.links.insert(id, link);
         match who {
@@ -88,6 +91,7 @@ impl World {
     /// A delay, now and then a long one. Where messages may overtake each other they do not wait for those before.
     fn delay_ms(&mut self, is_data: bool) -> i64 {
         if is_data && !self.is_calm() && self.dice.percent(self.weather.overtakes) {
+            self.met.insert("delay");
             return 1 + self.dice.ms(3_000);
         }
         1 + self.dice.ms(40)
@@ -115,6 +119,10 @@ impl World {
     fn send_down(&mut self, id: u64, message: to_agent::Message) {
         let is_data = matches!(message, to_agent::Message::Ack(_));
         let delay_ms = self.delay_ms(is_data);
+        if is_data && !self.is_calm() && self.dice.percent(self.weather.repeats) {
+            let delay_ms = 1 + self.dice.ms(2_000);
+            self.later(delay_ms, Event::Down(id, message.clone()));
+        }
         let now_ms = self.now_ms;
         let Some(link) = self.links.get_mut(&id) else { return };
         let mut at_ms = now_ms + delay_ms;
@@ -203,6 +211,9 @@ impl World {
         if link.is_cut || !link.is_up_above || self.process_of(replica) != Some(process) {
             return;
         }
+        if let to_aggregator::Message::Frame(frame) = &letter.message {
+            self.note(id, frame.seq);
+        }
         let now_ms = self.now_ms;
         if replica == 0 {
             if let Some(leader) = &mut self.leader {
@@ -212,6 +223,26 @@ impl World {
             post.take(id, letter, now_ms);
         }
         self.pump_replica(replica);
+    }
+
+    /// A frame comes: where it comes again or out of order, that is noted.
+    fn note(&mut self, id: u64, seq: u64) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Who::Agent(at, _) = link.from else { return };
+        if link.frames.last().is_some_and(|last| *last > seq) {
+            self.met.insert("reorder");
+        }
+        if !link.frames.insert(seq) {
+            self.met.insert("duplicate");
+        }
+        let known = match self.posts.get(&link.replica) {
+            None => self.leader.as_ref().map(|leader| &leader.known),
+            Some(post) => post.as_ref().map(|post| &post.known),
+        };
+        let settled = known.and_then(|known| known.get(&self.agents[at].id));
+        if settled.is_some_and(|settled| settled.contains(&seq)) {
+            self.met.insert("duplicate of what is settled");
+        }
     }
 
     pub(super) fn deliver(&mut self, id: u64, message: to_agent::Message) {

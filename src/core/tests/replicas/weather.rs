@@ -17,6 +17,10 @@ pub(super) struct Weather {
     pub(super) loses_answers: u64,
     pub(super) disk_fails: u64,
     pub(super) spool_fills: bool,
+    /// A spool that is full fails the run.
+    pub(super) full_fails: bool,
+    /// Disks on which what was written changes.
+    pub(super) rots: u64,
     /// An output is dead from and to, in milliseconds.
     pub(super) dead: (i64, i64),
 }
@@ -25,7 +29,9 @@ pub(super) fn weather() -> impl Strategy<Value = Weather> {
     let deaths = (0..70u64, 0..60u64, 0..40u64, 0..8u64);
     let calls = (0..40u64, 0..30u64, 0..30u64);
     let ways = (0..15u64, 0..15u64, 0..20u64, any::<bool>(), 0..10_000i64, 0..15_000i64);
-    (deaths, calls, ways).prop_map(|(deaths, calls, ways)| Weather {
+    // Most runs are not to end early.
+    let losses = (prop_oneof![3 => Just(0), 1 => 0..150u64], prop::bool::weighted(0.2));
+    (deaths, calls, ways, losses).prop_map(|(deaths, calls, ways, losses)| Weather {
         agents_die: deaths.0,
         writers_die: deaths.1,
         leader_dies: deaths.2,
@@ -37,6 +43,8 @@ pub(super) fn weather() -> impl Strategy<Value = Weather> {
         loses_answers: calls.2,
         disk_fails: ways.2,
         spool_fills: ways.3,
+        full_fails: losses.1,
+        rots: losses.0,
         dead: (ways.4, ways.4 + ways.5 - 5_000),
     })
 }

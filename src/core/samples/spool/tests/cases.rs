@@ -236,6 +236,7 @@ fn a_full_spool_is_told_once_and_counts_what_it_lost() {
         assert_eq!(bench.push(4, 17), None);
         assert_eq!((bench.spool.totals().dropped, bench.held()), (34, 10));
         assert_eq!(bench.spool.totals().dropped_why, text);
+        assert_eq!(bench.spool.totals().failed_why, if fails { text } else { "" });
         assert_eq!(bench.sent(), [1, 2]);
         bench.spool.ack(&ack(1, 5, 0));
         bench.push(5, 5);
@@ -319,6 +320,7 @@ fn frames_that_cannot_be_read_back_fail_the_run_and_are_counted() {
     assert_eq!(losses, [Loss { text: text.to_owned(), fails: true }]);
     let totals = bench.spool.totals();
     assert_eq!((totals.acked, totals.dropped, totals.unreadable), (95, 5, 5));
+    assert_eq!(totals.failed_why, text);
     assert!(bench.files.is_empty());
 }
 
