@@ -62,24 +62,28 @@ pub fn line(line: &[u8]) {
     drop(ledger.snapshot(Detail::Summary, true));
 }
 
-/// A frame: each sample that it may mean to have is stored or refused by each output. None where it is no frame.
-pub fn frame(bytes: &[u8]) -> Option<Frame> {
-    let (frame, opened) = bounded(bytes, |bytes| {
-        let frame = Frame::decode(bytes).ok()?;
-        let opened = frame::open(&frame, 1);
-        Some((frame, opened))
-    })?;
-    let claimed = claimed(&frame);
-    assert_eq!(opened.samples.len() as u64 + opened.malformed_count, claimed);
-    same_again(&frame);
+/// A frame: each sample that it may mean to have is stored or refused by each output.
+pub fn frame(bytes: &[u8]) {
+    let Some(frame) = opened(bytes) else { return };
     let mut field = Field::new(None);
     let key = FrameKey { instance_id: 1, incarnation: "i".into(), seq: frame.seq };
     field.pipeline.accept(key, &frame, 0);
     field.store();
     for lane in field.pipeline.lanes() {
         let counts = lane.counts();
-        assert_eq!(counts.stored + counts.rejected, samples_in(&frame).max(claimed));
+        assert_eq!(counts.stored + counts.rejected, samples_in(&frame).max(claimed(&frame)));
     }
+}
+
+/// A frame, of which each sample that it may mean to have is found or counted; none where it is no frame.
+pub fn opened(bytes: &[u8]) -> Option<Frame> {
+    let (frame, opened) = bounded(bytes, |bytes| {
+        let frame = Frame::decode(bytes).ok()?;
+        let opened = frame::open(&frame, 1);
+        Some((frame, opened))
+    })?;
+    assert_eq!(opened.samples.len() as u64 + opened.malformed_count, claimed(&frame));
+    same_again(&frame);
     Some(frame)
 }
 

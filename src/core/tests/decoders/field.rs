@@ -43,10 +43,15 @@ fn config() -> RallyConfig {
 
 /// The rally, the verdict, a pipeline to three outputs, and what is known of writers.
 pub struct Field {
+    /// Who has come how far.
     pub rally: Rally,
+    /// What was measured.
     pub verdict: Verdict,
+    /// What is to be written.
     pub pipeline: Pipeline,
+    /// What writers have told.
     pub writers: Writers,
+    /// The time.
     pub now_ms: i64,
     has_ended: bool,
 }
