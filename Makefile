@@ -54,6 +54,10 @@ soak: prepare ## Run the properties and the fuzzed decoders with seeds of the da
 	WEIR_K6=$$(e2e/tools/get k6) WEIR_K6_V1=$$(e2e/tools/get k6-v1) \
 	cargo test --locked --workspace --lib --features weir/e2e
 
+.PHONY: fuzz
+fuzz: prepare ## Let libFuzzer look for bytes that break a decoder (FUZZ_SECONDS=60 for each of 8 targets)
+	fuzz/run
+
 .PHONY: sink
 sink: prepare ## Run the whole aggregator against the strict stand-in and against moto
 	cargo build --locked --package weir-standin
@@ -110,8 +114,10 @@ test: ## Run everything: units, simulations, and the end-to-end tests on a clust
 .PHONY: lint
 lint: prepare ## Check format, lints, shell scripts and charts
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets --features e2e -- -D warnings
-	shellcheck -x .ci/run e2e/prepare e2e/demo e2e/deploy e2e/deploy-peer e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base e2e/images/load-peer
+	cargo clippy --locked --manifest-path fuzz/Cargo.toml --target-dir target --all-targets -- -D warnings
+	shellcheck -x .ci/run e2e/prepare e2e/demo e2e/deploy e2e/deploy-peer e2e/run e2e/bench-cluster e2e/bench-operator e2e/cluster/up e2e/cluster/down e2e/tools/get e2e/images/build e2e/images/load e2e/images/load-own e2e/images/load-base e2e/images/load-peer fuzz/run
 	$(HELM) lint charts/weir charts/weir-crds
 
 .PHONY: bench

@@ -1,10 +1,6 @@
-//! Bytes that were valid and are not quite any more, and the memory that reading them takes.
+//! Bytes that were valid and are not quite any more.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
-
-/// Most memory that a decoder may take at once, for each byte that it is given, and in any case.
-const MEMORY_PER_BYTE: u64 = 512;
-const MEMORY: u64 = 64 << 10;
 
 /// Valid bytes with some changes, or none; now and then bytes that never were valid.
 pub(crate) fn changed(
@@ -35,13 +31,4 @@ pub(crate) fn changed(
         bytes
     });
     prop_oneof![9 => changed, 1 => vec(any::<u8>(), 0..300)]
-}
-
-/// What `read` gives for these bytes, in memory that is bounded by their number.
-pub(crate) fn bounded<'a, T>(bytes: &'a [u8], read: impl FnOnce(&'a [u8]) -> T) -> T {
-    let mut result = None;
-    let taken = allocation_counter::measure(|| result = Some(read(bytes))).bytes_max;
-    let most = MEMORY + MEMORY_PER_BYTE * bytes.len() as u64;
-    assert!(taken <= most, "{taken} bytes of memory for {} bytes", bytes.len());
-    result.unwrap()
 }
