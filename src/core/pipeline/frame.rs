@@ -36,7 +36,9 @@ impl Opened {
         let mut counts = vec![0; self.series.len()];
         for sample in &self.samples {
             let count = usize::try_from(sample.series).ok().and_then(|at| counts.get_mut(at));
-            count.into_iter().for_each(|count| *count += 1);
+            if let Some(count) = count {
+                *count += 1;
+            }
         }
         counts
     }

@@ -128,12 +128,22 @@ pub fn rollup_row(series: &Series) -> Result<Row, Refusal> {
         return Err(Refusal::TooManyDimensions);
     }
     let measure = measure_name(&series.metric);
-    let wanted = series.dimensions.clone();
-    let mut dimensions = columns(wanted, &|name| is_plain(name) && !COLUMNS.contains(&name));
+    let mut dimensions = rollup_columns(series.dimensions.clone());
     dimensions.sort();
     let fixed = measure.len() + COLUMNS_BYTES_MAX;
     let shortened = shorten(&mut dimensions, RECORD_BYTES_MAX.saturating_sub(fixed))?;
     Ok(Row { dimensions, measure, shortened })
+}
+
+/// Dimensions of rows of a second under the names of their columns.
+pub fn rollup_columns(dimensions: Vec<(Arc<str>, Arc<str>)>) -> Vec<(Arc<str>, Arc<str>)> {
+    columns(dimensions, &|name| is_plain(name) && !COLUMNS.contains(&name))
+}
+
+/// A name as it is, if it may be one that another tag gets for want of its own (`time` becomes `k6_time`): equal for the
+/// two. Others share it as well, so it tells what may be one column and not what is.
+pub fn perhaps_column(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
 }
 
 /// The shortest text that reads back as the same finite number. Very large and very small numbers are written with an

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 
 use super::decode::Point;
-use crate::core::{dimensions::Kept, k6::tags::INSTANCE_ID};
+use crate::core::{dimensions::Kept, k6::tags::INSTANCE_ID, pipeline::row::perhaps_column};
 
 /// Brings samples into their canonical series. Keeps its buffers from one sample to the next.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct Series<'a> {
     /// Equal for two samples exactly if they are of one series.
     pub key: &'a [u8],
     /// A number for the series of each row that the sample becomes, each once. The same in every process; two series may
-    /// share one.
+    /// share one, and do where their rows would be the same, since a tag `time` and a tag `k6_time` are one column.
     pub rows: &'a [u64],
 }
 
@@ -65,11 +65,17 @@ impl Canon {
         dimensions.dedup_by(|later, first| later.0 == first.0);
         write_key(&mut self.key, &point.metric, &dimensions);
         self.rows.clear();
-        if self.kept.len() == 1 {
+        let are_columns = dimensions.iter().all(|(name, _)| *name == perhaps_column(name));
+        if self.kept.len() == 1 && are_columns {
             self.rows.push(hash(&self.key));
         } else {
             for kept in &self.kept {
-                write_key(&mut self.row_key, &point.metric, &kept.of_series(&dimensions));
+                let mut columns = kept.of_series(&dimensions);
+                for (name, _) in &mut columns {
+                    *name = perhaps_column(name);
+                }
+                columns.sort_unstable();
+                write_key(&mut self.row_key, &point.metric, &columns);
                 let row = hash(&self.row_key);
                 if !self.rows.contains(&row) {
                     self.rows.push(row);
@@ -140,6 +146,21 @@ mod tests {
     fn a_tag_stays_before_a_metadatum_of_its_name() {
         let (found, _) = dimensions(r#"{"vu":"tag"}"#, r#"{"vu":"meta"}"#);
         assert_eq!(found, pairs(&[("instance_id", "2"), ("vu", "tag")]));
+    }
+
+    #[test]
+    fn a_tag_and_one_that_has_its_column_s_name_are_of_one_row() {
+        let rows = |tags: &str| {
+            let line = format!(
+                r#"{{"metric":"m","type":"Point","data":{{"time":"2026-11-22T07:28:28Z","value":1,"tags":{tags}}}}}"#
+            );
+            let Line::Point(point) = decode(line.as_bytes()).unwrap() else { panic!("a sample") };
+            Canon::new(2, []).series(&point).rows.to_vec()
+        };
+        let one = rows(r#"{"a":"1","time":"x"}"#);
+        assert_eq!(one, rows(r#"{"a":"1","k6_time":"x"}"#));
+        assert_ne!(one, rows(r#"{"a":"1","time":"y"}"#));
+        assert_ne!(one, rows(r#"{"a":"1","ts_":"x"}"#));
     }
 
     #[test]

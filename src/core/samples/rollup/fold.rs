@@ -8,6 +8,7 @@ use crate::{
         dimensions::Kept,
         k6::tags::INSTANCE_ID,
         ledger::view::Kind,
+        pipeline::row::rollup_columns,
         samples::decode::{Definition, Point},
     },
     wire::session::{Frame, Rollup, RollupRow, Series},
@@ -67,8 +68,8 @@ struct Route {
 struct Known {
     route: usize,
     metric: Box<str>,
-    /// By name.
-    dimensions: Vec<(Box<str>, Box<str>)>,
+    /// By name, and under the names of their columns: tags that share one are of one series.
+    dimensions: Vec<(Arc<str>, Arc<str>)>,
     kind: Option<Kind>,
     bytes: usize,
 }
@@ -261,13 +262,15 @@ impl Folder {
         if let Some(place) = self.by_text.get(self.key.as_slice()) {
             return *place;
         }
-        let mut dimensions: Vec<(Box<str>, Box<str>)> = kept
+        let mut dimensions: Vec<(Arc<str>, Arc<str>)> = kept
             .map(|((name, value), _)| (name.as_ref().into(), value.as_ref().into()))
             .chain([(INSTANCE_ID.into(), self.instance_id.as_str().into())])
             .collect();
         // Stable, so that of two equal names the first stays first: a tag before a metadatum.
         dimensions.sort_by(|a, b| a.0.cmp(&b.0));
         dimensions.dedup_by(|later, first| later.0 == first.0);
+        let mut dimensions = rollup_columns(dimensions);
+        dimensions.sort();
         let bytes = dimensions.iter().map(|(name, value)| name.len() + value.len()).sum();
         let known = Arc::new(Known {
             route,

@@ -43,6 +43,19 @@ fn texts(frame: &Frame, row: &RollupRow) -> Vec<String> {
 }
 
 #[test]
+fn a_tag_and_one_that_has_its_column_s_name_are_one_series() {
+    let mut folder = folder();
+    for name in ["time", "k6_time", "count", "k6_count"] {
+        folder.add(&point("t", 5, 3.0, &[(name, "x")]), 0);
+    }
+    let frame = closed(&mut folder, i64::MAX);
+    let rows = &frame.rollups[0].rows;
+    let found: Vec<_> = rows.iter().map(|row| (texts(&frame, row), row.count)).collect();
+    let of = |name: &str| ["t", "instance_id", "3", name, "x"].map(str::to_owned).to_vec();
+    assert_eq!(found, [(of("k6_time"), 2), (of("k6_count"), 2)]);
+}
+
+#[test]
 fn samples_of_a_second_become_one_row_whatever_url_they_had() {
     let mut folder = folder();
     let of = |url| [("status", "200"), ("url", url), ("vu", "7"), ("empty", "")];
