@@ -73,7 +73,7 @@ fn printed(bytes: &[u8]) {
         Expression::parse(line).ok();
         black_box(duration::parse_ms(line));
         let time_ns = time::parse_unix_ns(line);
-        assert_eq!(time::LastSecond::default().parse(line), time_ns);
+        assert_eq!(time::LastSecond::default().parse(line.as_bytes()), time_ns);
         if let (Some(time_ns), Ok(known)) = (time_ns, line.parse::<jiff::Timestamp>()) {
             assert_eq!(known.as_nanosecond(), i128::from(time_ns));
         }
