@@ -16,6 +16,7 @@
 
 #[path = "../embedded.rs"]
 mod embedded;
+mod export;
 mod proxy;
 mod victoria;
 
@@ -28,9 +29,10 @@ use std::{
 };
 
 use embedded::Embedded;
+use export::{Labels, distinct};
 use proxy::{Faults, POISON, Proxy, TOKEN};
 use serde_json::{Value, json};
-use victoria::{Labels, Victoria};
+use victoria::Victoria;
 
 /// Iterations of the script that begin in a second, over all instances.
 const RATE: u32 = 60;
@@ -163,10 +165,7 @@ impl Run {
         let ended = self.end();
         let seen = self.proxy.seen();
         let samples = self.server.samples(seen.points.len());
-        let mut held: BTreeMap<(Labels, i64), f64> = BTreeMap::new();
-        for (labels, time_ms, value) in &samples {
-            held.insert((labels.clone(), *time_ms), *value);
-        }
+        let held = distinct(&samples);
         eprintln!(
             "{name}: {:.0} s, {}: {} emitted = {} stored + {:?} rejected + {} in flight; {} points went through, {} \
              of them again; the server holds {} samples, {} distinct; calls {}, of at most {} lines, throttled {}, failed \

@@ -17,7 +17,7 @@ use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::json;
 
-use crate::victoria::Labels;
+use crate::export::Labels;
 
 /// The token that opens it.
 pub(crate) const TOKEN: &str = "the-token-that-nobody-may-see";
