@@ -9,7 +9,7 @@ mod standin;
 mod wait;
 mod world;
 
-pub(crate) use export::distinct;
+pub(crate) use export::{distinct, may_coincide};
 pub(crate) use influxdb::INFLUXDB;
 pub(crate) use standin::{Row, dimension};
 pub(crate) use wait::eventually;
