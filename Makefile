@@ -12,6 +12,7 @@ WEIR_STATIC := target/$(MUSL)/$(PROFILE)/weir
 STANDIN_STATIC := target/$(MUSL)/$(PROFILE)/weir-standin
 WEIR_IMAGE := ghcr.io/weir-dev/weir:dev
 STANDIN_IMAGE := docker.io/library/weir-standin:dev
+VICTORIA_IMAGE = docker.io/victoriametrics/victoria-metrics:$(shell awk '/^require github.*VictoriaMetrics v/ {print $$3}' e2e/tools/victoria-metrics/go.mod)
 # Properties start from the same seed here and everywhere, so that a check which fails can be repeated; `make soak` rolls
 # the dice anew.
 export PROPTEST_RNG_SEED ?= 1
@@ -103,6 +104,7 @@ deploy: cluster image ## Install Weir into the cluster by Helm
 
 .PHONY: e2e
 e2e: deploy ## Run the end-to-end tests on the cluster
+	e2e/images/load-own "$(VICTORIA_IMAGE)=$$(e2e/tools/get victoria-metrics)"
 	KUBECONFIG=$$(e2e/cluster/up) e2e/run
 
 .PHONY: test

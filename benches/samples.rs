@@ -21,8 +21,10 @@ use weir::{
             threshold::{RuleOptions, Rules, ThresholdSpec, Thresholds},
         },
         pipeline::{
+            batch::Batch,
             frame::open,
             lane::LaneConfig,
+            line,
             pipeline::{FrameKey, Pipeline},
             retry::Written,
         },
@@ -32,7 +34,7 @@ use weir::{
             lines::{Known, Lines, Read},
         },
     },
-    output::timestream::body,
+    output::{influxdb::gzip::gzip, timestream::body},
 };
 
 // As in the binary.
@@ -127,8 +129,6 @@ fn agent(criterion: &mut Criterion) {
         bencher.iter_batched(Agent::new, fill, BatchSize::LargeInput);
     });
     let frames = frames(&lines);
-    let hundredths =
-        |bytes: usize| format!("{}.{:02}", bytes / SAMPLES, bytes * 100 / SAMPLES % 100);
     let bytes: usize = frames.iter().map(|closed| closed.encoded_bytes).sum();
     group.bench_function(format!("frame to bytes ({} a sample)", hundredths(bytes)), |bencher| {
         bencher
@@ -166,8 +166,14 @@ fn aggregator(criterion: &mut Criterion) {
         let name = if with_requests { "frame to requests" } else { "frame to batches" };
         group.bench_function(name, |bencher| {
             bencher.iter_batched(
-                || Pipeline::new(vec![lane()]),
-                |mut pipeline| batches(&mut pipeline, &frames, with_requests),
+                || Pipeline::new(vec![timestream()]),
+                |mut pipeline| {
+                    batches(&mut pipeline, &frames, |batch| {
+                        if with_requests {
+                            black_box(body::write(batch, "k6-db", "samples"));
+                        }
+                    });
+                },
                 BatchSize::LargeInput,
             );
         });
@@ -175,30 +181,67 @@ fn aggregator(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn lane() -> LaneConfig {
-    let spec = serde_json::json!({"timestream": {"databaseName": "k6-db", "tableName": "samples"}});
-    let outputs = [serde_json::from_value(spec).expect("the spec is valid")];
+fn timestream() -> LaneConfig {
+    lane(serde_json::json!({"timestream": {"databaseName": "k6-db", "tableName": "samples"}}))
+}
+
+fn lane(output: serde_json::Value) -> LaneConfig {
+    let outputs = [serde_json::from_value(output).expect("the spec is valid")];
     weir::output::output::open(&outputs).remove(0).lane
 }
 
-fn batches(pipeline: &mut Pipeline, frames: &[Closed], with_requests: bool) -> usize {
+/// Takes all frames through the pipeline, and does `each` to what goes out.
+fn batches(pipeline: &mut Pipeline, frames: &[Closed], mut each: impl FnMut(&Batch)) {
     pipeline.set_hurry(true);
     let mut stored = 0;
     for closed in frames {
         let key = FrameKey { instance_id: 1, incarnation: "i".into(), seq: closed.frame.seq };
         pipeline.accept(key, &closed.frame, 0);
         while let Some(write) = pipeline.poll_write(0) {
-            if with_requests {
-                black_box(body::write(&write.batch, "k6-db", "samples"));
-            }
+            each(&write.batch);
             stored += write.batch.records.len();
             pipeline.finish(write.lane, write.batch.id, Written::Stored, 0, 0);
         }
         while pipeline.poll_ack().is_some() {}
     }
     assert_eq!(stored, SAMPLES, "every sample is one record");
-    stored
 }
 
-criterion_group!(benches, agent, aggregator);
+/// What the line protocol costs, as it is and compressed.
+fn influxdb(criterion: &mut Criterion) {
+    let output = serde_json::json!({"influxdb": {"url": "http://host", "org": "o", "bucket": "b"}});
+    let mut pipeline = Pipeline::new(vec![lane(output)]);
+    let mut calls = Vec::new();
+    batches(&mut pipeline, &frames(&lines()), |batch| calls.push(batch.clone()));
+    let texts: Vec<String> = calls.iter().map(|batch| line::body(&batch.records)).collect();
+    let zipped: usize = texts.iter().map(|text| zip(text)).sum();
+    let plain: usize = texts.iter().map(String::len).sum();
+    let mut group = criterion.benchmark_group("influxdb");
+    group.throughput(Throughput::Elements(SAMPLES as u64));
+    group.bench_function(
+        format!("batches to lines ({} bytes a sample)", plain / SAMPLES),
+        |bencher| {
+            bencher
+                .iter(|| calls.iter().map(|batch| line::body(&batch.records).len()).sum::<usize>());
+        },
+    );
+    group.bench_function(
+        format!("lines compressed ({} a sample)", hundredths(zipped)),
+        |bencher| {
+            bencher.iter(|| texts.iter().map(|text| zip(text)).sum::<usize>());
+        },
+    );
+    group.finish();
+}
+
+fn zip(text: &str) -> usize {
+    gzip(text.as_bytes()).expect("a vector takes every byte").len()
+}
+
+/// So many bytes for each sample, as a number with two decimals.
+fn hundredths(bytes: usize) -> String {
+    format!("{}.{:02}", bytes / SAMPLES, bytes * 100 / SAMPLES % 100)
+}
+
+criterion_group!(benches, agent, aggregator, influxdb);
 criterion_main!(benches);

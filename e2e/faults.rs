@@ -27,17 +27,6 @@ fn steady(seconds: u32) -> String {
     )
 }
 
-async fn force_delete(world: &World, pods: &[Pod]) {
-    for pod in pods {
-        drop(
-            world
-                .api::<Pod>()
-                .delete(&pod.name_any(), &DeleteParams::default().grace_period(0))
-                .await,
-        );
-    }
-}
-
 fn ticks(rows: &[Row]) -> usize {
     rows.iter().filter(|row| row.measure_name == "ticks").count()
 }
@@ -49,7 +38,7 @@ async fn an_aggregator_killed_mid_run_costs_no_sample() {
         world.apply("kill", world.spec(4, json!({"inline": steady(10)}), json!({}))).await.unwrap();
         world.condition("kill-1", ConditionType::Started, "True", 60).await;
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        force_delete(&world, &world.pods("kill-1", "aggregator").await).await;
+        world.force_delete(&world.pods("kill-1", "aggregator").await).await;
         let stored = assert_passed(&world.complete("kill-1", 120).await);
         let rows = world.rows().await;
         assert_eq!(rows.len() as u64, stored);
@@ -68,7 +57,7 @@ async fn replicas_share_the_runners_and_a_writer_killed_mid_run_costs_no_sample(
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         let killed = world.pods("share-1", "writer").await;
         assert_eq!(killed.len(), 1, "replica 0 is the aggregator");
-        force_delete(&world, &killed).await;
+        world.force_delete(&killed).await;
         eventually("another writer that takes samples", 40, || async {
             let writers = world.pods("share-1", "writer").await;
             let is_new = |pod: &&Pod| killed.iter().all(|old| old.uid() != pod.uid());
@@ -155,7 +144,7 @@ async fn a_runner_pod_deleted_mid_run_fails_the_run_by_name() {
                     .is_some_and(|i| i == "1")
             })
             .unwrap();
-        force_delete(&world, std::slice::from_ref(victim)).await;
+        world.force_delete(std::slice::from_ref(victim)).await;
         let run = world.complete("del-1", 90).await;
         assert_failed(&run, Reason::RunnersLost, &["2"]);
         assert_eq!(run.status.unwrap().runners.lost, 1);

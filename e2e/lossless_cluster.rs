@@ -1,14 +1,14 @@
 //! Rows stored equal samples emitted, whatever dies meanwhile: on a cluster, since only there are a network that can be
 //! cut, a disk of a pod, a memory limit, and a process of the aggregator in a container of its own.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use weir::api::v1alpha1::{ConditionType, LoadTestRun, OutputStatus};
 
-use crate::harness::{STANDIN, World, assert_passed, eventually, in_world, records_stored};
+use crate::harness::{STANDIN, World, assert_passed, eventually, in_world};
 
 /// Iterations of a VU in a second.
 const PACE: u32 = 10;
@@ -78,11 +78,6 @@ async fn instance(world: &World, run: &str, instance_id: u32) -> Pod {
         .filter(|pod| pod.labels().get("batch.kubernetes.io/job-completion-index") == Some(&index));
     pods.next().unwrap()
 }
-
-/// Prints the process that the first one of the container started.
-const CHILD_OF_FIRST: &str = "for stat in /proc/[0-9]*/stat; do
-      read -r process name state parent rest <$stat && test $parent = 1 && echo $process
-    done; true";
 
 async fn until_rows(world: &World) {
     eventually("the first rows", 30, || async {
@@ -157,20 +152,7 @@ async fn an_aggregator_killed_ten_times_under_an_output_that_fails_costs_no_samp
         let began = Instant::now();
         let mut killed = String::new();
         for _ in 0..10 {
-            let former = killed.clone();
-            killed = eventually("an aggregator that has stored samples", 40, || async {
-                let process = world.in_pod(&pod, CHILD_OF_FIRST).await?;
-                match records_stored(&world.metrics(&pod).await?) {
-                    _ if process.is_empty() => Err("no process".to_owned()),
-                    0 => Err(format!("process {process} has stored nothing yet")),
-                    _ if process == former => Err(format!("process {process} is still there")),
-                    _ => Ok(process),
-                }
-            })
-            .await;
-            // It is no accident, but a process that cannot live, when one after the other ends within a second.
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            world.in_pod(&pod, &format!("kill -9 {killed}")).await.unwrap();
+            killed = world.kill_aggregator(&pod, &killed).await;
         }
         println!("kills-1: killed ten times within {} s", began.elapsed().as_secs());
         let run = world.complete("kills-1", 150).await;

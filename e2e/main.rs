@@ -14,6 +14,7 @@ mod dashboards;
 mod faults;
 mod happy_path;
 mod harness;
+mod influx_cluster;
 mod lossless_cluster;
 mod scope;
 mod sources;

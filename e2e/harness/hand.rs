@@ -1,6 +1,8 @@
 //! Hands in a pod and on its node, for what a test does to processes, files and networks there. They need a shell image
 //! and, on the node, rights that only a cluster for tests should give.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{
     Api, ResourceExt,
@@ -9,10 +11,14 @@ use kube::{
 use serde_json::json;
 use tokio::process::Command;
 
-use super::{BUSYBOX_IMAGE, World, eventually};
+use super::{BUSYBOX_IMAGE, World, eventually, records_stored};
 
 /// Name of the container that is added to pods.
 const HAND: &str = "hand";
+/// Prints the process that the first one of the container started.
+const CHILD_OF_FIRST: &str = "for stat in /proc/[0-9]*/stat; do
+      read -r process name state parent rest <$stat && test $parent = 1 && echo $process
+    done; true";
 /// A routing table of the node that nobody else uses; old tools know none beyond 255.
 const TABLE: u32 = 242;
 
@@ -62,6 +68,25 @@ impl World {
     /// Runs a shell script by the hand in a pod; answers what it prints.
     pub(crate) async fn in_pod(&self, pod: &str, script: &str) -> Result<String, String> {
         self.kubectl(&["exec", pod, "--container", HAND, "--", "sh", "-c", script]).await
+    }
+
+    /// Kills the aggregator's process in a pod that has a hand, once it is another than `former` and has stored samples;
+    /// answers which it was.
+    pub(crate) async fn kill_aggregator(&self, pod: &str, former: &str) -> String {
+        let process = eventually("an aggregator that has stored samples", 40, || async {
+            let process = self.in_pod(pod, CHILD_OF_FIRST).await?;
+            match records_stored(&self.metrics(pod).await?) {
+                _ if process.is_empty() => Err("no process".to_owned()),
+                0 => Err(format!("process {process} has stored nothing yet")),
+                _ if process == former => Err(format!("process {process} is still there")),
+                _ => Ok(process),
+            }
+        })
+        .await;
+        // It is no accident, but a process that cannot live, when one after the other ends within a second.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.in_pod(pod, &format!("kill -9 {process}")).await.unwrap();
+        process
     }
 
     /// Cuts a pod off from everything for so many seconds, by a route on its node that leads nowhere. Answers when the

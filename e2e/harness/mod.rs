@@ -1,11 +1,16 @@
 //! What every end-to-end test stands on: a namespace of its own, the stand-in, waiting with a deadline, and a dump of
 //! everything when a test fails. May not hold: an expectation about Weir.
 
+#[path = "../influx/export.rs"]
+mod export;
 mod hand;
+mod influxdb;
 mod standin;
 mod wait;
 mod world;
 
+pub(crate) use export::{distinct, may_coincide};
+pub(crate) use influxdb::INFLUXDB;
 pub(crate) use standin::{Row, dimension};
 pub(crate) use wait::eventually;
 pub(crate) use world::{
@@ -18,3 +23,5 @@ pub(crate) const K6_IMAGE: &str = "docker.io/grafana/k6:2.2.0";
 pub(crate) const STANDIN_IMAGE: &str = "docker.io/library/weir-standin:dev";
 /// Image with a shell in the test cluster.
 pub(crate) const BUSYBOX_IMAGE: &str = "docker.io/library/busybox:1.36";
+/// Image of VictoriaMetrics in the test cluster.
+pub(crate) const VICTORIA_IMAGE: &str = "docker.io/victoriametrics/victoria-metrics:v1.151.0";

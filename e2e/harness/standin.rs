@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::{Api, Client, api::PostParams};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{STANDIN_IMAGE, eventually};
 
@@ -33,20 +33,32 @@ pub(crate) fn dimension<'a>(row: &'a Row, name: &str) -> &'a str {
 
 /// Starts a server of the stand-in's image in `namespace`: pod and Service of this `name`, port 8080.
 pub(crate) async fn start(client: &Client, namespace: &str, name: &str, args: &[&str]) {
+    let container = container(args);
+    serve(client, namespace, name, json!({"containers": [container]})).await;
+}
+
+/// A container of the stand-in's image that serves at port 8080.
+pub(crate) fn container(args: &[&str]) -> Value {
+    json!({
+        "name": "standin", "image": STANDIN_IMAGE, "imagePullPolicy": "IfNotPresent",
+        "args": args,
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
+        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+    })
+}
+
+/// Starts a pod of this `name` with the containers and volumes of `spec`, and a Service for its port 8080; answers when
+/// it is ready.
+pub(crate) async fn serve(client: &Client, namespace: &str, name: &str, mut spec: Value) {
+    spec["terminationGracePeriodSeconds"] = json!(1);
+    spec["automountServiceAccountToken"] = json!(false);
+    spec["securityContext"] = json!({
+        "runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"},
+    });
     let pod: Pod = serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": false,
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{
-                "name": "standin", "image": STANDIN_IMAGE, "imagePullPolicy": "IfNotPresent",
-                "args": args,
-                "ports": [{"containerPort": 8080}],
-                "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
-        },
+        "spec": spec,
     }))
     .unwrap();
     let service: Service = serde_json::from_value(json!({

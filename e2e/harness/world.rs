@@ -245,6 +245,14 @@ impl World {
         self.api::<Pod>().list(&selector).await.unwrap().items
     }
 
+    /// Deletes pods without asking their processes to end.
+    pub(crate) async fn force_delete(&self, pods: &[Pod]) {
+        for pod in pods {
+            let at_once = DeleteParams::default().grace_period(0);
+            drop(self.api::<Pod>().delete(&pod.name_any(), &at_once).await);
+        }
+    }
+
     /// What a replica of the aggregator tells Prometheus.
     pub(crate) async fn metrics(&self, pod: &str) -> Result<String, String> {
         let uri = format!("/api/v1/namespaces/{}/pods/{pod}:9090/proxy/metrics", self.namespace);

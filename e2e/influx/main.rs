@@ -16,6 +16,7 @@
 
 #[path = "../embedded.rs"]
 mod embedded;
+mod export;
 mod proxy;
 mod victoria;
 
@@ -28,9 +29,10 @@ use std::{
 };
 
 use embedded::Embedded;
+use export::{Labels, distinct, may_coincide};
 use proxy::{Faults, POISON, Proxy, TOKEN};
 use serde_json::{Value, json};
-use victoria::{Labels, Victoria};
+use victoria::Victoria;
 
 /// Iterations of the script that begin in a second, over all instances.
 const RATE: u32 = 60;
@@ -163,14 +165,11 @@ impl Run {
         let ended = self.end();
         let seen = self.proxy.seen();
         let samples = self.server.samples(seen.points.len());
-        let mut held: BTreeMap<(Labels, i64), f64> = BTreeMap::new();
-        for (labels, time_ms, value) in &samples {
-            held.insert((labels.clone(), *time_ms), *value);
-        }
+        let held = distinct(&samples);
         eprintln!(
             "{name}: {:.0} s, {}: {} emitted = {} stored + {:?} rejected + {} in flight; {} points went through, {} \
-             of them again; the server holds {} samples, {} distinct; calls {}, of at most {} lines, throttled {}, failed \
-             {}, cut after the write {}, while dead {}, with a refused line {}",
+             of them again; the server holds {} samples, {} distinct; calls {}, of at most {} lines, {} bytes for {} of \
+             lines, throttled {}, failed {}, cut after the write {}, while dead {}, with a refused line {}",
             self.embedded.elapsed().as_secs_f64(),
             ended.reason(),
             ended.count("emitted"),
@@ -183,6 +182,8 @@ impl Run {
             held.len(),
             seen.calls,
             seen.longest_call_lines,
+            seen.bytes,
+            seen.line_bytes,
             seen.throttled,
             seen.failed,
             seen.cut,
@@ -199,7 +200,7 @@ impl Run {
         let mut went = BTreeMap::new();
         for ((labels, time_ns), value) in &seen.points {
             let other = went.insert((labels.clone(), time_ns / 1_000_000), *value);
-            assert_eq!(other, None, "the script gives each sample a series of its own");
+            assert!(other.is_none() || may_coincide(labels), "{labels:?} twice at {time_ns}");
         }
         let keys = |samples: &BTreeMap<(Labels, i64), f64>| {
             samples.keys().cloned().collect::<BTreeSet<_>>()
@@ -257,6 +258,24 @@ fn a_server_in_every_kind_of_trouble_at_once_gets_every_sample() {
     ] {
         assert!(count > 0, "{fault} must happen to be tested");
     }
+}
+
+#[test]
+fn compressed_lines_are_the_same_samples_to_the_server() {
+    let mut output = v2();
+    output["compression"] = json!("Gzip");
+    let faults = Faults { throttled: 10, failed: 10, cut: 10 };
+    let run = Run::start(output, faults, 6, &[("WEIR_INFLUXDB_TOKEN", TOKEN)]);
+    let (ended, run) = run.verify("V2, compressed");
+    assert_eq!(ended.rejected(), BTreeMap::new());
+    let seen = run.proxy.seen();
+    assert!(
+        seen.calls > 0 && seen.compressed == seen.calls,
+        "{} of {}",
+        seen.compressed,
+        seen.calls
+    );
+    assert!(seen.bytes * 5 < seen.line_bytes, "{} of {}", seen.bytes, seen.line_bytes);
 }
 
 #[test]

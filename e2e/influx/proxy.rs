@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::Path,
     sync::{
@@ -13,11 +13,12 @@ use std::{
     thread,
 };
 
+use flate2::read::GzDecoder;
 use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
 use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
 use serde_json::json;
 
-use crate::victoria::Labels;
+use crate::export::Labels;
 
 /// The token that opens it.
 pub(crate) const TOKEN: &str = "the-token-that-nobody-may-see";
@@ -39,6 +40,11 @@ pub(crate) struct Faults {
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) calls: u64,
+    /// Calls of which the lines were compressed.
+    pub(crate) compressed: u64,
+    /// Bytes of all calls, and of their lines.
+    pub(crate) bytes: usize,
+    pub(crate) line_bytes: usize,
     pub(crate) probes: u64,
     pub(crate) throttled: u64,
     pub(crate) failed: u64,
@@ -75,7 +81,10 @@ struct Inner {
 struct Call {
     target: String,
     token: String,
-    body: String,
+    /// As it came.
+    bytes: Vec<u8>,
+    is_compressed: bool,
+    lines: String,
 }
 
 struct Answer {
@@ -168,13 +177,17 @@ impl Inner {
             self.lock().unauthorized += 1;
             return Some(Answer::of(401, r#"{"code":"unauthorized"}"#));
         }
-        if call.body.is_empty() {
+        if call.lines.is_empty() {
             self.lock().probes += 1;
-            return Some(Answer::of(forward(self.upstream, ""), ""));
+            let status = forward(self.upstream, &call.bytes, call.is_compressed);
+            return Some(Answer::of(status, ""));
         }
         let dice = {
             let mut seen = self.lock();
             seen.calls += 1;
+            seen.compressed += u64::from(call.is_compressed);
+            seen.bytes += call.bytes.len();
+            seen.line_bytes += call.lines.len();
             roll(seen.calls)
         };
         let Faults { throttled, failed, cut } = self.faults;
@@ -187,7 +200,7 @@ impl Inner {
             self.lock().failed += 1;
             return Some(Answer::of(if dice % 2 == 0 { 500 } else { 503 }, ""));
         }
-        let answer = self.apply(&call.body, is_v3);
+        let answer = self.apply(call, is_v3);
         if dice < throttled + failed + cut {
             self.lock().cut += 1;
             return None;
@@ -195,12 +208,12 @@ impl Inner {
         Some(answer)
     }
 
-    /// Writes what can be written, as the version does.
-    fn apply(&self, body: &str, is_v3: bool) -> Answer {
+    /// Writes what can be written, as the version does: a call that is all good, as it came.
+    fn apply(&self, call: &Call, is_v3: bool) -> Answer {
         let mut good = String::new();
         let mut refused = Vec::new();
         let mut points = Vec::new();
-        for (at, (line, parsed)) in body.lines().zip(parse_lines(body)).enumerate() {
+        for (at, (line, parsed)) in call.lines.lines().zip(parse_lines(&call.lines)).enumerate() {
             match parsed.map_err(|error| error.to_string()).and_then(|parsed| point(&parsed)) {
                 Ok((labels, _, _)) if labels["__name__"] == format!("{POISON}_value") => {
                     refused.push(json!({"line_number": at + 1, "error_message": "it is poison", "original_line": ""}));
@@ -216,7 +229,13 @@ impl Inner {
         if !refused.is_empty() && !is_v3 {
             return Answer::of(400, r#"{"code":"invalid","message":"it is poison"}"#);
         }
-        let status = if good.is_empty() { 204 } else { forward(self.upstream, &good) };
+        let status = match good.len() {
+            0 => 204,
+            all if all == call.lines.len() => {
+                forward(self.upstream, &call.bytes, call.is_compressed)
+            }
+            _ => forward(self.upstream, good.as_bytes(), false),
+        };
         if status != 204 {
             return Answer::of(status, "");
         }
@@ -291,22 +310,30 @@ fn read_call(reader: &mut BufReader<impl Stream>) -> Option<Call> {
         let mut found = found.filter(|(given, _)| given.eq_ignore_ascii_case(name));
         found.next().map(|(_, value)| value.to_owned())
     };
-    let mut body = vec![0; header("content-length").map_or(0, |length| length.parse().unwrap())];
-    reader.read_exact(&mut body).ok()?;
+    let mut bytes = vec![0; header("content-length").map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut bytes).ok()?;
+    let is_compressed = header("content-encoding").as_deref() == Some("gzip");
+    let lines = if is_compressed {
+        io::read_to_string(GzDecoder::new(&bytes[..]))
+    } else {
+        io::read_to_string(&bytes[..])
+    };
+    let lines = lines.unwrap();
     let target = head.first()?.split(' ').nth(1)?.to_owned();
     let token = header("authorization").unwrap_or_default();
-    Some(Call { target, token, body: String::from_utf8(body).unwrap() })
+    Some(Call { target, token, bytes, is_compressed, lines })
 }
 
 /// Posts the lines to the server, and tells the status.
-fn forward(port: u16, lines: &str) -> u16 {
+fn forward(port: u16, lines: &[u8], is_compressed: bool) -> u16 {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let encoding = if is_compressed { "content-encoding: gzip\r\n" } else { "" };
     let head = format!(
-        "POST /api/v2/write?precision=ns HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        "POST /api/v2/write?precision=ns HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{encoding}content-length: {}\r\n\r\n",
         lines.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(lines.as_bytes()).unwrap();
+    stream.write_all(lines).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer.split(' ').nth(1).unwrap().parse().unwrap()

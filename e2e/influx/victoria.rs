@@ -1,7 +1,6 @@
 //! A VictoriaMetrics on this machine that ends with the test.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     env,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
@@ -10,13 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use crate::export::{EXPORT, FLUSH, Sample, distinct, samples};
 
 /// Longest time until it answers, and until what was written can be read.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Name and tags of a series: a sample of measurement `m` and field `value` is one of `m_value`.
-pub(crate) type Labels = BTreeMap<String, String>;
 
 /// The server.
 pub(crate) struct Victoria {
@@ -52,18 +48,13 @@ impl Victoria {
         self.port
     }
 
-    /// All samples once so many of them are distinct, or the patience is at its end: it shows what it has been given with a
-    /// delay, and what was written again may show before what was written once. Each as often as it is there, the time in
-    /// milliseconds.
-    pub(crate) fn samples(&self, wanted: usize) -> Vec<(Labels, i64, f64)> {
+    /// All samples once so many of them are distinct, or the patience is at its end.
+    pub(crate) fn samples(&self, wanted: usize) -> Vec<Sample> {
         let began = Instant::now();
         loop {
-            self.get("/internal/force_flush");
-            let text = self.get("/api/v1/export?match[]=%7B__name__!%3D%22%22%7D");
-            let samples: Vec<_> = text.lines().flat_map(read).collect();
-            let distinct: BTreeSet<_> =
-                samples.iter().map(|(labels, time_ms, _)| (labels, time_ms)).collect();
-            if distinct.len() >= wanted || began.elapsed() > PATIENCE {
+            self.get(FLUSH);
+            let samples = samples(&self.get(EXPORT));
+            if distinct(&samples).len() >= wanted || began.elapsed() > PATIENCE {
                 return samples;
             }
             thread::sleep(Duration::from_millis(200));
@@ -80,15 +71,6 @@ impl Victoria {
         assert!(head.contains(" 200 "), "{path}: {head}");
         body.to_owned()
     }
-}
-
-/// The samples of one series.
-fn read(line: &str) -> Vec<(Labels, i64, f64)> {
-    let series: Value = serde_json::from_str(line).unwrap();
-    let labels: Labels = serde_json::from_value(series["metric"].clone()).unwrap();
-    let times = series["timestamps"].as_array().unwrap().iter().map(|time| time.as_i64().unwrap());
-    let values = series["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap());
-    times.zip(values).map(|(time, value)| (labels.clone(), time, value)).collect()
 }
 
 impl Drop for Victoria {

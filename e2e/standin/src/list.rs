@@ -1,19 +1,13 @@
 //! `weir-standin list`: what a running stand-in has stored, for people.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
 use clap::Args;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Full;
 use hyper::Request;
-use hyper::body::Bytes;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde_json::Value as Json;
-use tokio::net::TcpStream;
 
-/// How long a stand-in may take to answer.
-const TIMEOUT: Duration = Duration::from_mins(1);
+use crate::client;
 
 /// What to list.
 #[derive(Args, Clone, Debug)]
@@ -45,23 +39,13 @@ pub(crate) async fn run(settings: Settings) -> io::Result<()> {
 
 async fn get(endpoint: &str, path: &str) -> io::Result<Json> {
     let authority = endpoint.strip_prefix("http://").unwrap_or(endpoint).trim_end_matches('/');
-    let answer = async {
-        let stream = TcpStream::connect(authority).await?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-        let driver = tokio::spawn(connection);
-        let request = Request::get(path).header("host", authority).body(Empty::<Bytes>::new());
-        let request = request.map_err(io::Error::other)?;
-        let response = sender.send_request(request).await.map_err(io::Error::other)?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
-        driver.abort();
-        if !status.is_success() {
-            return Err(io::Error::other(format!("{status}: {}", String::from_utf8_lossy(&body))));
-        }
-        serde_json::from_slice(&body).map_err(io::Error::other)
-    };
-    tokio::time::timeout(TIMEOUT, answer).await?
+    let request = Request::get(path).body(Full::default()).map_err(io::Error::other)?;
+    let answer = client::send(authority, request).await?;
+    let (status, body) = (answer.status(), answer.into_body());
+    if !status.is_success() {
+        return Err(io::Error::other(format!("{status}: {}", String::from_utf8_lossy(&body))));
+    }
+    serde_json::from_slice(&body).map_err(io::Error::other)
 }
 
 /// The summary of one table as text.

@@ -1,5 +1,5 @@
-//! A strict stand-in for Amazon Timestream, and a small HTTP load target: for Weir's tests and
-//! demo, and for checking clients that are not Weir's.
+//! A strict stand-in for Amazon Timestream, a front for servers that take InfluxDB's line protocol, and a small HTTP
+//! load target: for Weir's tests and demo, and for checking clients that are not Weir's.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,9 +8,11 @@ use clap::{Parser, Subcommand};
 
 mod aws_json;
 mod catalog;
+mod client;
 mod clock;
 mod control;
 mod faults;
+mod influxdb;
 mod intern;
 mod limits;
 mod list;
@@ -37,6 +39,8 @@ struct Cli {
 enum Command {
     /// Serve Amazon Timestream's write API, strictly, in memory
     Timestream(Box<timestream::Settings>),
+    /// Stand before a server that takes InfluxDB's line protocol: ask for the token, play faults
+    Influxdb(influxdb::Settings),
     /// Serve a small HTTP load target
     Target(serve::Listen),
     /// Print what a running stand-in has stored
@@ -60,6 +64,7 @@ fn run(command: Command) -> io::Result<()> {
     runtime.block_on(async {
         match command {
             Command::Timestream(settings) => timestream::run(*settings).await,
+            Command::Influxdb(settings) => influxdb::run(settings).await,
             Command::Target(listen) => target::run(listen).await,
             Command::List(settings) => list::run(settings).await,
         }

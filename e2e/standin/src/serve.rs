@@ -1,4 +1,4 @@
-//! The HTTP server under both subcommands: bounded connections, bounded bodies, a graceful end.
+//! The HTTP server under the subcommands: bounded connections, bounded bodies, a graceful end.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -10,7 +10,7 @@ mod script;
 mod status;
 
 pub use conditions::{ConditionType, Phase, Reason, StopRequest};
-pub use influxdb::{InfluxDb, InfluxDbApi, SecretKey};
+pub use influxdb::{InfluxDb, InfluxDbApi, InfluxDbCompression, SecretKey};
 pub use load_test::{
     Aggregator, Deadlines, K6, LoadTest, LoadTestSpec, LoadTestStatus, LossPolicy, OnFull,
     RunnerLoss, SpoolSpec, TestSpec, Threshold,

@@ -2,16 +2,20 @@
 
 use futures::future::{BoxFuture, FutureExt};
 use http_body_util::Full;
-use hyper::{Request, header};
+use hyper::{
+    Request,
+    header::{self, HeaderValue},
+};
 use prost::bytes::Bytes;
 
 use super::{
+    gzip::gzip,
     outcome::{self, Answer},
     probe,
     target::Target,
 };
 use crate::{
-    api::v1alpha1::InfluxDb,
+    api::v1alpha1::{InfluxDb, InfluxDbCompression},
     core::pipeline::{batch::Batch, line, retry::Written},
     io::clock,
     output::{
@@ -30,6 +34,7 @@ pub struct InfluxDbOutput {
 #[derive(Debug)]
 struct Base {
     target: Target,
+    compression: InfluxDbCompression,
     http: Http,
 }
 
@@ -51,7 +56,8 @@ impl InfluxDbOutput {
         let base = Target::new(spec, variable, token).map_err(|error| error.to_string()).and_then(
             |target| {
                 let is_tls = target.uri.scheme_str() == Some("https");
-                Ok(Base { http: Http::new(is_tls, idle_max)?, target })
+                let http = Http::new(is_tls, idle_max)?;
+                Ok(Base { target, compression: spec.compression, http })
             },
         );
         Self { base }
@@ -60,6 +66,11 @@ impl InfluxDbOutput {
     /// The bucket or database, for messages.
     pub(super) fn place(&self) -> &str {
         self.base.as_ref().map_or("", |base| &base.target.place)
+    }
+
+    /// Whether lines go out compressed.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.base.as_ref().is_ok_and(|base| base.compression == InfluxDbCompression::Gzip)
     }
 
     /// Posts these lines.
@@ -74,8 +85,14 @@ impl InfluxDbOutput {
         if let Some(authorization) = &base.target.authorization {
             request = request.header(header::AUTHORIZATION, authorization.clone());
         }
+        let bytes = if self.is_compressed() {
+            request = request.header(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            compressed(lines).await?
+        } else {
+            lines.into_bytes()
+        };
         let request = request
-            .body(Full::new(Bytes::from(lines)))
+            .body(Full::new(Bytes::from(bytes)))
             .map_err(|error| Written::Fatal(error.to_string()))?;
         base.http.call(request).await
     }
@@ -89,6 +106,15 @@ impl InfluxDbOutput {
             Err(written) => written,
         }
     }
+}
+
+/// The lines compressed, on a thread of its own: a full call takes milliseconds, in which the others of this process shall
+/// not wait.
+async fn compressed(lines: String) -> Result<Vec<u8>, Written> {
+    let done = tokio::task::spawn_blocking(move || gzip(lines.as_bytes())).await;
+    done.map_err(|error| error.to_string())
+        .and_then(|bytes| bytes.map_err(|error| error.to_string()))
+        .map_err(|why| Written::Fatal(format!("lines cannot be compressed: {why}")))
 }
 
 impl Output for InfluxDbOutput {

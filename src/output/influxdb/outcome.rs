@@ -66,6 +66,10 @@ pub fn hopeless(answer: Answer<'_>, place: &str) -> String {
             "the server has no {place}, or no such API; create it, or correct url, api and names in \
              spec.outputs[].influxdb: {said}"
         ),
+        415 => format!(
+            "the server does not take lines in this form; set spec.outputs[].influxdb.compression to None, where it is \
+             Gzip: {said}"
+        ),
         300..=399 => format!(
             "the server sends writes elsewhere, to {}; set spec.outputs[].influxdb.url to where its API is: {said}",
             answer.location.unwrap_or("a place that it does not name")

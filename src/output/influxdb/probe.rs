@@ -21,21 +21,26 @@ pub(super) async fn probe(output: &InfluxDbOutput) -> Probe {
     match answer.status {
         204 => Probe::Ready,
         200 if answer.body.is_empty() => Probe::Ready,
-        400 => of_bad_request(said, place),
+        400 => of_bad_request(said, place, output.is_compressed()),
         422 => Probe::Failed(format!("the server does not take lines for {place}: {said}")),
         408 | 425 | 429 | 499 | 500..=599 => Probe::Waiting(said),
         _ => Probe::Failed(hopeless(answer, place)),
     }
 }
 
-/// Some servers refuse a write of no lines: then all else was right. What they say of a name is about ours.
-fn of_bad_request(said: String, place: &str) -> Probe {
+/// Some servers refuse a write of no lines: then all else was right. What they say of a name is about ours. Who does not
+/// know compression sees bytes where there should be none.
+fn of_bad_request(said: String, place: &str, is_compressed: bool) -> Probe {
     let text = said.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if says(&["empty", "requires points", "no points", "no lines"]) {
         Probe::Ready
     } else if says(&["name", "database", "bucket", "org"]) {
         Probe::Failed(format!("the server does not take lines for {place}: {said}"))
+    } else if is_compressed {
+        Probe::Failed(format!(
+            "the server does not read compressed lines; set spec.outputs[].influxdb.compression to None: {said}"
+        ))
     } else {
         Probe::ReadyUnproved(said)
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{Arc, Mutex},
 };
 
@@ -11,6 +12,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse,
 };
+use flate2::read::GzDecoder;
 use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -44,18 +46,28 @@ struct Server {
 struct Call {
     uri: String,
     token: String,
+    encoding: String,
+    bytes: usize,
+    /// The lines, as they were before they were compressed.
     body: String,
 }
 
 async fn answer(State(server): State<Answers>, asked: Asked) -> impl IntoResponse {
     let (head, body) = asked.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let token = head.headers.get("authorization").map_or("", |value| value.to_str().unwrap());
+    let header = |name| head.headers.get(name).map_or("", |value| value.to_str().unwrap());
+    let (token, encoding) = (header("authorization"), header("content-encoding"));
+    let text = match encoding {
+        "" => io::read_to_string(&body[..]),
+        _ => io::read_to_string(GzDecoder::new(&body[..])),
+    };
     let mut server = server.lock().unwrap();
     server.calls.push(Call {
         uri: head.uri.to_string(),
         token: token.to_owned(),
-        body: String::from_utf8(body.to_vec()).unwrap(),
+        encoding: encoding.to_owned(),
+        bytes: body.len(),
+        body: text.unwrap(),
     });
     let (status, text) = server.answers.pop_front().unwrap_or((204, ""));
     (StatusCode::from_u16(status).unwrap(), [("retry-after", "7")], text)
@@ -78,13 +90,25 @@ fn output(url: String) -> InfluxDbOutput {
 
 /// A server that gives these answers, then 204.
 async fn serving(answers: &[(u16, &'static str)]) -> (Answers, InfluxDbOutput) {
+    let (server, url) = listening(answers).await;
+    (server, output(url))
+}
+
+/// The same, written to with compressed lines.
+async fn serving_compressed(answers: &[(u16, &'static str)]) -> (Answers, InfluxDbOutput) {
+    let (server, url) = listening(answers).await;
+    let spec = InfluxDb { compression: InfluxDbCompression::Gzip, ..spec(url) };
+    (server, InfluxDbOutput::new(&spec, "WEIR_INFLUXDB_TOKEN_0", Some("s3cret")))
+}
+
+async fn listening(answers: &[(u16, &'static str)]) -> (Answers, String) {
     let server = Answers::default();
     server.lock().unwrap().answers.extend(answers);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = Router::new().fallback(answer).with_state(server.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (server, output(url))
+    (server, url)
 }
 
 /// A batch of so many lines.
@@ -125,6 +149,41 @@ async fn a_batch_is_one_post_of_its_lines_with_the_token() {
         call.body,
         "m,instance_id=1,status=200 value=0 1001\nm,instance_id=1,status=200 value=1 1002\n"
     );
+    assert_eq!((call.encoding.as_str(), call.bytes), ("", call.body.len()));
+}
+
+#[tokio::test]
+async fn compressed_lines_are_the_same_lines_in_a_fraction_of_the_bytes() {
+    let (plain, output) = serving(&[]).await;
+    let (compressed, compressing) = serving_compressed(&[]).await;
+    assert_eq!(output.write(&batch(1000)).await, Written::Stored);
+    assert_eq!(compressing.write(&batch(1000)).await, Written::Stored);
+    let (plain, compressed) =
+        (&plain.lock().unwrap().calls[0], &compressed.lock().unwrap().calls[0]);
+    assert_eq!(compressed.encoding, "gzip");
+    assert_eq!(compressed.body, plain.body);
+    assert!(compressed.bytes * 8 < plain.bytes, "{} of {}", compressed.bytes, plain.bytes);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_compressed_lines_is_known_before_the_first_of_them() {
+    let (server, output) = serving_compressed(&[
+        (204, ""),
+        (400, r#"{"error":"incoming write was empty"}"#),
+        (400, "unable to parse '\u{1f}'"),
+        (415, ""),
+    ])
+    .await;
+    assert_eq!(output.probe().await, Probe::Ready);
+    assert_eq!(output.probe().await, Probe::Ready);
+    for status in ["400", "415"] {
+        let Probe::Failed(text) = output.probe().await else { panic!("{status}") };
+        for word in ["spec.outputs[].influxdb.compression", status] {
+            assert!(text.contains(word), "{text}");
+        }
+    }
+    let server = server.lock().unwrap();
+    assert!(server.calls.iter().all(|call| call.encoding == "gzip" && call.body.is_empty()));
 }
 
 #[tokio::test]
