@@ -12,7 +12,7 @@ use weir::{
             codec::Detail,
             ledger::{self, Ledger},
         },
-        pipeline::{frame, row::Series},
+        pipeline::{frame, row::samples_row},
         samples::{
             decode::{DecodeError, Line, Point, decode},
             frame::{Closed, Limits},
@@ -202,8 +202,8 @@ fn arrives(frames: &[Frame], samples: &[Sample], kept: &[Kept]) {
             // Behind the last nanosecond there is none that would be free.
             if time_ns < i64::MAX {
                 for (at, kept) in kept.iter().enumerate() {
-                    let dimensions = kept.of_series(&series.dimensions);
-                    let row = Series { metric: series.metric.clone(), dimensions };
+                    // What has no row is refused and counted.
+                    let Ok(row) = samples_row(series, kept) else { continue };
                     assert!(taken.insert((at, row, time_ns)), "twice: {series:?} at {time_ns}");
                 }
             }

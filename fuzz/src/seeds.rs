@@ -111,6 +111,10 @@ fn k6_lines() -> Vec<Vec<u8>> {
         .map(|value| valid::LINES[1].replace("1.5", value));
     let mut all: Vec<_> = (0..32).map(|form| prefixed(&[form], thrice.as_bytes())).collect();
     all.push(prefixed(&[4], [numbers.join("\n").as_str(); 3].join("\n").as_bytes()));
+    // A tag that a row cannot have by its name, and one that has the name it gets instead.
+    let named_so = valid::LINES[3].replace(r#""time":"x""#, r#""k6_time":"x""#);
+    let one_column = [valid::LINES[3], &named_so];
+    all.push(prefixed(&[0], one_column.join("\n").as_bytes()));
     all
 }
 
