@@ -260,14 +260,27 @@ impl World {
         self.client.request_text(request).await.map_err(|error| format!("{error:?}"))
     }
 
-    /// The k6 container's log of each runner pod.
+    /// The k6 container's whole log of each runner pod. A run can be complete before the kubelet has looked at its
+    /// containers once more: until then it takes them for running, or even for still to be started, and has no log of
+    /// these.
     pub(crate) async fn runner_logs(&self, run: &str) -> Vec<String> {
-        let mut logs = Vec::new();
-        for pod in self.pods(run, "runner").await {
-            let params = LogParams { container: Some("k6".to_owned()), ..LogParams::default() };
-            logs.push(self.api::<Pod>().logs(&pod.name_any(), &params).await.unwrap_or_default());
-        }
-        logs
+        eventually("the whole logs of the runners", 60, || async {
+            let mut logs = Vec::new();
+            for pod in self.pods(run, "runner").await {
+                let statuses = pod.status.as_ref().and_then(|s| s.container_statuses.as_deref());
+                let state = statuses
+                    .and_then(|all| all.iter().find(|status| status.name == "k6"))
+                    .and_then(|status| status.state.as_ref());
+                if state.is_none_or(|state| state.terminated.is_none()) {
+                    return Err(format!("{}: {state:?}", pod.name_any()));
+                }
+                let params = LogParams { container: Some("k6".to_owned()), ..LogParams::default() };
+                let log = self.api::<Pod>().logs(&pod.name_any(), &params).await;
+                logs.push(log.map_err(|error| format!("{}: {error}", pod.name_any()))?);
+            }
+            Ok(logs)
+        })
+        .await
     }
 
     /// Everything a person would look at.

@@ -42,8 +42,9 @@ use crate::io::telemetry;
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 /// Time that k6 may take to tell the kinds of metrics.
 const KINDS: Duration = Duration::from_secs(30);
-/// Time that what k6 wrote last has to arrive after its end.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// Time that what k6 wrote last has to arrive after its end. It stands in the pipe by then, so this is for a machine that
+/// is busy, and a bound for what k6 may have started that left its process group and holds the pipe open.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// The k6 binary and what surrounds it.
 #[derive(Clone, Debug)]
