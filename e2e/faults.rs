@@ -27,6 +27,15 @@ fn steady(seconds: u32) -> String {
     )
 }
 
+/// Whether a replica of the aggregator has stored a record.
+async fn writes(world: &World, replica: &Pod) -> Result<(), String> {
+    let metrics = world.metrics(&replica.name_any()).await?;
+    match records_stored(&metrics) {
+        0 => Err(format!("{}: {metrics}", replica.name_any())),
+        _ => Ok(()),
+    }
+}
+
 fn ticks(rows: &[Row]) -> usize {
     rows.iter().filter(|row| row.measure_name == "ticks").count()
 }
@@ -52,29 +61,31 @@ async fn replicas_share_the_runners_and_a_writer_killed_mid_run_costs_no_sample(
     in_world("replicas", |world| async move {
         world.timestream(&[]).await;
         let more = json!({"aggregator": {"replicas": 2}});
-        world.apply("share", world.spec(4, json!({"inline": steady(20)}), more)).await.unwrap();
+        world.apply("share", world.spec(4, json!({"inline": steady(45)}), more)).await.unwrap();
         world.condition("share-1", ConditionType::Started, "True", 60).await;
-        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         let killed = world.pods("share-1", "writer").await;
         assert_eq!(killed.len(), 1, "replica 0 is the aggregator");
+        let aggregator = world.pods("share-1", "aggregator").await;
+        for replica in [&aggregator[0], &killed[0]] {
+            eventually("a share of each replica", 30, || writes(&world, replica)).await;
+        }
         world.force_delete(&killed).await;
         eventually("another writer that takes samples", 40, || async {
             let writers = world.pods("share-1", "writer").await;
             let is_new = |pod: &&Pod| killed.iter().all(|old| old.uid() != pod.uid());
-            let Some(new) = writers.iter().find(is_new) else { return Err("none".to_owned()) };
-            let metrics = world.metrics(&new.name_any()).await?;
-            match records_stored(&metrics) {
-                0 => Err(format!("{}: {metrics}", new.name_any())),
-                _ => Ok(()),
+            match writers.iter().find(is_new) {
+                Some(new) => writes(&world, new).await,
+                None => Err("none".to_owned()),
             }
         })
         .await;
-        let aggregator = world.pods("share-1", "aggregator").await;
-        let own = world.metrics(&aggregator[0].name_any()).await.unwrap();
-        assert!(records_stored(&own) > 0, "the aggregator writes its share: {own}");
         let counted = assert_passed(&world.complete("share-1", 120).await);
         let rows = world.rows().await;
-        assert_eq!((rows.len() as u64, ticks(&rows)), (counted, 800), "4 VUs, 200 iterations each");
+        assert_eq!(
+            (rows.len() as u64, ticks(&rows)),
+            (counted, 1800),
+            "4 VUs, 450 iterations each"
+        );
         let instances: BTreeSet<_> = rows.iter().map(|row| dimension(row, "instance_id")).collect();
         assert_eq!(instances.len(), 4);
         world.nothing_left_running("share-1", 60).await;
