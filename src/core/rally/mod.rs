@@ -14,6 +14,7 @@ pub mod settled;
 mod told;
 
 mod missing;
+mod outcome;
 mod progress;
 mod reports;
 mod sessions;

@@ -188,6 +188,20 @@ impl Emitted {
     }
 }
 
+/// Whether `told` can be what became of samples at an output that failed on the way: each of them is counted, and what the
+/// output did before is as it must be.
+pub(super) fn is_cut_short(
+    told: (u64, &BTreeMap<String, u64>),
+    due: (u64, &BTreeMap<String, u64>),
+) -> bool {
+    let sum =
+        |(stored, rejected): (u64, &BTreeMap<String, u64>)| stored + rejected.values().sum::<u64>();
+    let is_due = |(why, count): (&String, &u64)| {
+        why == Refusal::OutputFailed.as_str() || due.1.get(why).is_some_and(|due| count <= due)
+    };
+    sum(told) == sum(due) && told.0 <= due.0 && told.1.iter().all(is_due)
+}
+
 /// Rows of a second, in order.
 fn fold<'a>(samples: impl Iterator<Item = &'a Sample>, kept: &Kept) -> Vec<Folded> {
     let mut cells: BTreeMap<_, (u64, u64)> = BTreeMap::new();

@@ -12,7 +12,7 @@ mod replicas;
 mod table;
 
 /// What goes wrong in each of the simulations, besides deaths: that it did is looked for, by these words.
-const FAULTS: [&str; 16] = [
+const FAULTS: [&str; 17] = [
     "torn write",
     "full disk",
     "failed read",
@@ -29,4 +29,5 @@ const FAULTS: [&str; 16] = [
     "written in part",
     "partial reject",
     "answer lost after the write",
+    "refused for good",
 ];

@@ -14,6 +14,9 @@ use crate::core::{
     tests::dice::Dice,
 };
 
+/// What an output has met that said that no try will help.
+const REFUSED: &str = "refused for good";
+
 /// What becomes of samples and rows, by their value: it is a part of them, so that every try meets it. Of so many in a row
 /// each refusal is met once.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +56,8 @@ pub(super) struct Troubles {
     pub(super) loses_answers: u64,
     /// From and to, in milliseconds.
     pub(super) dead: (i64, i64),
+    /// The same, and what it says then is that no try will help.
+    pub(super) refuses: (i64, i64),
 }
 
 /// The output: rows by identity, and the first value that came stays.
@@ -82,7 +87,11 @@ impl Table {
 
     pub(super) fn call(&mut self, batch: &Batch, dice: &mut Dice, now_ms: i64) -> Written {
         let failed = |failure| Written::Failed(failure, "as the seed says".to_owned());
-        let Troubles { throttles, fails, loses_answers, dead } = self.troubles;
+        let Troubles { throttles, fails, loses_answers, dead, refuses } = self.troubles;
+        if (refuses.0..refuses.1).contains(&now_ms) {
+            self.met.insert(REFUSED);
+            return Written::Fatal("no such table".to_owned());
+        }
         if (dead.0..dead.1).contains(&now_ms) {
             return failed(Failure::Connection);
         }
@@ -144,6 +153,12 @@ impl Table {
         Written::Partly(refused)
     }
 
+    /// Whether it ever said that no try will help: what is refused then, and what is stored although nobody heard of it,
+    /// is a matter of time.
+    pub(super) fn has_refused(&self) -> bool {
+        self.met.contains(REFUSED)
+    }
+
     /// All that is stored, for a comparison.
     pub(super) fn hash(&self, into: &mut impl Hasher) {
         for (Row { dimensions, measure, .. }, at) in &self.series {
@@ -166,4 +181,12 @@ impl Table {
         rows.sort_unstable();
         rows
     }
+}
+
+/// Whether all of `rows` are there, each as often as it must.
+pub(super) fn is_part(rows: &[(u64, u64)], mut all: Vec<(u64, u64)>) -> bool {
+    rows.iter().all(|row| {
+        let at = all.iter().position(|other| other == row);
+        at.map(|at| all.swap_remove(at)).is_some()
+    })
 }

@@ -74,6 +74,11 @@ impl World {
     /// Takes the acknowledgements that the pipeline has, and puts them on their way.
     fn collect(&mut self) {
         let Some(pipeline) = &mut self.aggregator else { return };
+        while let Some((name, _)) = pipeline.poll_fatal() {
+            let at = self.lanes.iter().position(|lane| lane.name == name).unwrap();
+            assert!(self.tables[at].has_refused(), "{name} fails of itself");
+            assert!(self.failed.insert(name), "said once");
+        }
         while let Some(acked) = pipeline.poll_ack() {
             let at = usize::try_from(acked.key.instance_id - 1).unwrap();
             if !acked.again {

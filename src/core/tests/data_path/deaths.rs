@@ -40,6 +40,7 @@ impl World {
     /// The next aggregator: agents tell it what they know, and of dead ones the last one has told.
     pub(super) fn come(&mut self) {
         self.aggregator = Some(Pipeline::new(self.lanes.clone()));
+        self.failed.clear();
         for agent in self.agents.iter().filter(|agent| !agent.is_dead) {
             self.tally.retain(|(id, _), _| *id != agent.id);
             for (name, counts) in &agent.spool.totals().outputs {

@@ -76,6 +76,8 @@ struct World {
     lanes: Vec<LaneConfig>,
     tables: Vec<Table>,
     aggregator: Option<Pipeline>,
+    /// Outputs that this aggregator has given up.
+    failed: BTreeSet<String>,
     under_way: Vec<Write>,
     /// Samples of frames that the aggregator holds, and how many it takes.
     held: BTreeMap<FrameKey, u64>,

@@ -119,8 +119,11 @@ impl World {
             }
         });
         let agents = agents.collect();
-        let tables = lanes.iter().map(|_| {
+        let tables = lanes.iter().enumerate().map(|(at, _)| {
+            let from_ms = if seed % 6 == 4 && at == 0 { dice.ms(8_000) } else { i64::MAX };
+            let to_ms = if dice.percent(50) { i64::MAX } else { from_ms.saturating_add(500) };
             let troubles = Troubles {
+                refuses: (from_ms, to_ms),
                 throttles: dice.below(60),
                 fails: dice.below(40),
                 loses_answers: dice.below(30),
@@ -138,6 +141,7 @@ impl World {
             aggregator: Some(Pipeline::new(lanes.clone())),
             lanes,
             tables,
+            failed: BTreeSet::new(),
             under_way: Vec::new(),
             held: BTreeMap::new(),
             held_max: 100 + dice.below(2_000_u64),

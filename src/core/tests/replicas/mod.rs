@@ -36,6 +36,7 @@ use crate::{
 
 mod agent;
 mod books;
+mod cases;
 mod deaths;
 mod outputs;
 mod replica;
@@ -121,7 +122,8 @@ impl World {
         };
         let agents = (1..=instances).map(|id| Agent::new(id, &plan, &weather, &mut dice)).collect();
         let Weather { throttles, fails, loses_answers, dead, .. } = weather;
-        let troubles = Troubles { throttles, fails, loses_answers, dead };
+        let troubles = Troubles { throttles, fails, loses_answers, dead, refuses: (0, 0) };
+        let refuses = weather.refuses;
         let mut world = Self {
             dice,
             weather,
@@ -146,6 +148,7 @@ impl World {
             trace: String::new(),
             result: None,
         };
+        world.tables[0].troubles.refuses = refuses;
         for replica in 0..replicas {
             let delay_ms = world.dice.ms(300);
             world.later(delay_ms, Event::ReplicaComes(replica));
@@ -340,6 +343,7 @@ fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
             rots: if seed % 4 == 1 { 100 } else { 0 },
             disk_fails: if seed % 3 == 0 { 12 } else { 8 },
             leader_dies: if seed % 2 == 0 { 0 } else { 20 },
+            refuses: if seed % 5 == 2 { (2_000, 3_000) } else { (0, 0) },
             ..rough.clone()
         };
         let world = World::new(seed, 4, 3, kinds, weather.clone()).run();
@@ -385,34 +389,4 @@ fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
     }
     println!("{RUNS_SEEN} runs, {steps} steps, {looks} looks, {samples} samples: {seen:?}");
     assert!(seen.values().all(|runs| *runs >= 3), "each must happen to be tested: {seen:?}");
-}
-
-#[test]
-fn of_a_lost_instance_the_writer_has_told_all_before_the_books_close() {
-    let weather = Weather {
-        agents_die: 67,
-        writers_die: 23,
-        leader_dies: 27,
-        breaks: 5,
-        overtakes: 10,
-        repeats: 9,
-        throttles: 39,
-        fails: 29,
-        loses_answers: 4,
-        disk_fails: 3,
-        dead: (5_098, 1_536),
-        ..Weather::default()
-    };
-    World::new(11_419_142_574_395_032_990, 2, 2, &[Kind::Samples, Kind::Lines], weather).run();
-}
-
-#[test]
-fn what_cannot_be_read_back_fails_the_run_though_nothing_else_was_waited_for() {
-    let weather = Weather { rots: 15, dead: (1_500, 7_000), throttles: 10, ..Weather::default() };
-    for seed in [88, 229, 684, 685, 836, 921] {
-        let world = World::new(seed, 2, 2, &[Kind::Samples], weather.clone()).run();
-        let result = world.result.as_ref().unwrap();
-        assert!(result.outputs[0].rejected["SpoolUnreadable"] > 0);
-        assert_eq!(result.outcome.as_ref().unwrap().reason, Reason::OutputFailed);
-    }
 }

@@ -43,6 +43,10 @@ pub(super) fn output_name(at: usize) -> String {
     format!("output{at}")
 }
 
+pub(super) fn output_at(name: &str) -> usize {
+    name["output".len()..].parse().unwrap()
+}
+
 pub(super) fn outputs(kinds: &[Kind]) -> Vec<Output> {
     let but = |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
@@ -107,7 +111,8 @@ impl World {
         let is_calm = self.is_calm();
         let table = &mut self.tables[write.lane];
         if is_calm {
-            table.troubles = Troubles::default();
+            let refuses = table.troubles.refuses;
+            table.troubles = Troubles { refuses, ..Troubles::default() };
         }
         let written = table.call(&write.batch, &mut self.dice, self.now_ms);
         if !lives {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     books::{Parts, Published, Settlements},
-    outputs::lanes,
+    outputs::{lanes, output_at},
     sessions::Letter,
 };
 use crate::{
@@ -144,6 +144,9 @@ impl Leader {
                 }
             }
         }
+        for (output, why) in news.failed {
+            self.tell(Input::OutputFailed(output, why), now_ms);
+        }
         self.learn(settled);
     }
 
@@ -185,6 +188,10 @@ impl Leader {
             while let Some(acked) = self.pipeline.poll_ack() {
                 is_idle = false;
                 self.acknowledge(acked, now_ms);
+            }
+            while let Some((name, why)) = self.pipeline.poll_fatal() {
+                is_idle = false;
+                self.tell(Input::OutputFailed(output_at(&name), why), now_ms);
             }
             self.parts.retain(|(id, seq), _| {
                 !self.known.get(id).is_some_and(|frames| frames.contains(seq))
@@ -392,6 +399,9 @@ impl Post {
                 let ack = to_agent::Message::Ack(Ack { seq, outputs });
                 self.mail.letters.push((session.0, ack));
             }
+        }
+        while let Some((name, why)) = self.pipeline.poll_fatal() {
+            self.writer.set_output(output_at(&name), |output| output.failed = why);
         }
         self.pipeline.set_hurry(self.is_hurrying);
     }

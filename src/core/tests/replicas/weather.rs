@@ -23,6 +23,8 @@ pub(super) struct Weather {
     pub(super) rots: u64,
     /// An output is dead from and to, in milliseconds.
     pub(super) dead: (i64, i64),
+    /// The first output says that no try will help, from and to.
+    pub(super) refuses: (i64, i64),
 }
 
 pub(super) fn weather() -> impl Strategy<Value = Weather> {
@@ -30,7 +32,13 @@ pub(super) fn weather() -> impl Strategy<Value = Weather> {
     let calls = (0..40u64, 0..30u64, 0..30u64);
     let ways = (0..15u64, 0..15u64, 0..20u64, any::<bool>(), 0..10_000i64, 0..15_000i64);
     // Most runs are not to end early.
-    let losses = (prop_oneof![3 => Just(0), 1 => 0..150u64], prop::bool::weighted(0.2));
+    let refuses = (0..10_000i64, prop_oneof![Just(i64::MAX), 0..5_000i64])
+        .prop_map(|(from_ms, for_ms)| (from_ms, for_ms.saturating_add(from_ms)));
+    let losses = (
+        prop_oneof![3 => Just(0), 1 => 0..150u64],
+        prop::bool::weighted(0.2),
+        prop_oneof![3 => Just((0, 0)), 1 => refuses],
+    );
     (deaths, calls, ways, losses).prop_map(|(deaths, calls, ways, losses)| Weather {
         agents_die: deaths.0,
         writers_die: deaths.1,
@@ -46,5 +54,6 @@ pub(super) fn weather() -> impl Strategy<Value = Weather> {
         full_fails: losses.1,
         rots: losses.0,
         dead: (ways.4, ways.4 + ways.5 - 5_000),
+        refuses: losses.2,
     })
 }

@@ -246,3 +246,19 @@ fn a_run_that_a_former_aggregator_stopped_before_its_start_does_not_pass() {
     assert_eq!(field.outcome().0, Reason::Stopped);
     assert_eq!(field.count(|m| matches!(m, Message::Start(_))), 0);
 }
+
+#[test]
+fn samples_that_a_failed_output_refused_fail_the_run_though_who_gave_it_up_ended_before_it_said_so()
+{
+    let mut field = Field::running(2, RunnerLoss::default());
+    field.report(1, report(AgentPhase::Finished, 10, 10));
+    let mut told = report(AgentPhase::Finished, 30, 30);
+    told.outputs[0].stored = 25;
+    told.outputs[0].rejected.insert("OutputFailed".to_owned(), 5);
+    field.report(2, told);
+    let (reason, message) = field.outcome();
+    assert_eq!(reason, Reason::OutputFailed);
+    assert!(message.starts_with("output timestream: 5 samples were refused"), "{message}");
+    let output = &field.rally.result().outputs[0];
+    assert_eq!((output.emitted, output.stored, output.rejected["OutputFailed"]), (40, 35, 5));
+}
