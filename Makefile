@@ -50,7 +50,7 @@ unit: prepare ## Run units, properties and simulations, and the stand-in's own c
 	WEIR_STANDIN=target/debug/weir-standin e2e/standin/checks/run
 
 .PHONY: soak
-soak: prepare ## Run the properties and the fuzzed decoders with seeds of the day (CASES=20000 of each)
+soak: prepare ## Run the properties, the fuzzed decoders and the simulations with seeds of the day (CASES=20000 of each)
 	env -u PROPTEST_RNG_SEED PROPTEST_CASES=$(or $(CASES),20000) \
 	WEIR_K6=$$(e2e/tools/get k6) WEIR_K6_V1=$$(e2e/tools/get k6-v1) \
 	cargo test --locked --workspace --lib --features weir/e2e

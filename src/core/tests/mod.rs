@@ -11,6 +11,12 @@ pub(crate) mod k6;
 mod replicas;
 mod table;
 
+/// Seeds of a simulation: so many, or as many as `PROPTEST_CASES` says, where that is more.
+pub(in crate::core) fn seeds(count: u64) -> std::ops::Range<u64> {
+    let told = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    0..count.max(told.unwrap_or(0))
+}
+
 /// What goes wrong in each of the simulations, besides deaths: that it did is looked for, by these words.
 const FAULTS: [&str; 17] = [
     "torn write",

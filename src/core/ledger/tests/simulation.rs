@@ -17,7 +17,7 @@ use crate::{
             verdict::Evaluated,
             view::{Kind, Values},
         },
-        tests::dice::Dice,
+        tests::{dice::Dice, seeds},
     },
     wire::session,
 };
@@ -164,7 +164,8 @@ fn compare(merged: &Merged, sims: &[Sim], elapsed_ns: i64, sketched: bool) {
                 "{metric} {threshold} of {samples}: {value:?}, k6 has {wanted:?}"
             );
             let share = Expression::parse(&threshold).unwrap().aggregation.share();
-            let error = if share.is_some() { 1.0 / 1024.0 } else { 1e-9 };
+            // A value at the edge of its class has all of the error, and the last digit of the computation.
+            let error = if share.is_some() { 1.0 / 1024.0 + 1e-9 } else { 1e-9 };
             if sketched || share.is_none() {
                 assert!(
                     same(value, wanted, error),
@@ -267,7 +268,7 @@ fn run(seed: u64, instances: usize, rounds: i64) {
 
 #[test]
 fn merged_ledgers_judge_as_one_k6_with_all_samples_that_arrived() {
-    for seed in 0..120 {
+    for seed in seeds(120) {
         run(seed, 1 + usize::try_from(seed % 9).unwrap(), 8);
     }
 }

@@ -136,8 +136,11 @@ impl World {
             }
         }
         living().for_each(Agent::check_end);
+        // One that died when all of its samples were settled is not lost: its account is whole.
+        let is_lost = |agent: &Agent| result.lost.iter().any(|lost| lost.instance_id == agent.id);
+        let accounts = self.agents.iter().filter(|agent| !agent.is_dead || !is_lost(agent));
         let (full, unreadable) =
-            living().map(Agent::lost).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+            accounts.map(Agent::lost).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         for (at, (output, table)) in result.outputs.iter().zip(&self.tables).enumerate() {
             assert_eq!(output.in_flight, 0);
             let deaths = self.deaths;

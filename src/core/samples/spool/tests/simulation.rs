@@ -20,6 +20,7 @@ use crate::{
         tests::{
             dice::Dice,
             disk::{Disk, Faults},
+            seeds,
         },
     },
     wire::session::{Ack, Frame, OutputCounts},
@@ -292,7 +293,7 @@ impl Life {
 #[test]
 fn whatever_the_disk_does_every_sample_is_acknowledged_once_or_counted_as_lost() {
     let (mut spilled, mut full, mut refused, mut unreadable) = (0, 0, 0, 0);
-    for seed in 0..LIVES {
+    for seed in seeds(LIVES) {
         let (life, trace) = Life::new(seed).live();
         if seed % 50 == 0 {
             assert_eq!(Life::new(seed).live().1, trace, "the same seed is the same life");

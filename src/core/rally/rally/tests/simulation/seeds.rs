@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::tests::seeds;
 
 const CALM: Weather = Weather {
     session_breaks: 0,
@@ -103,7 +104,7 @@ fn the_simulated_weather_reaches_every_kind_of_end() {
     };
     let mut reasons: BTreeMap<&str, u32> = BTreeMap::new();
     let (mut survived_kills, mut tolerated) = (0, 0);
-    for seed in 0..400 {
+    for seed in seeds(400) {
         let rough = Weather { tolerates: seed % 2 == 0, ..rough };
         let world = World::new(seed, 5, rough).run();
         world.verify();
