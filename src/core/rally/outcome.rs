@@ -137,9 +137,12 @@ impl Rally {
         self.given_up()
     }
 
-    /// Samples that an output did not take because it had failed for good. Who gave it up says so at once, unless it ends
-    /// first; then only the samples tell of it.
+    /// Samples that an output did not take because it had failed for good. Who gave it up says so at once, and why, unless
+    /// it ends first; then only the samples tell of it.
     fn given_up(&self) -> Option<Outcome> {
+        if self.cause.as_ref().is_some_and(|cause| cause.reason == Reason::OutputFailed) {
+            return None;
+        }
         let outputs = self.roster.total().outputs.iter();
         outputs.into_iter().find_map(|(name, account)| {
             let samples = account.rejected.get(Refusal::OutputFailed.as_str())?;
