@@ -136,9 +136,11 @@ impl World {
             }
         }
         living().for_each(Agent::check_end);
-        // One that died when all of its samples were settled is not lost: its account is whole.
+        // One that died when all of its samples were settled is not lost: its account is whole. Nor is one that nobody
+        // alive has heard of, which has none.
         let is_lost = |agent: &Agent| result.lost.iter().any(|lost| lost.instance_id == agent.id);
-        let accounts = self.agents.iter().filter(|agent| !agent.is_dead || !is_lost(agent));
+        let is_told = |agent: &Agent| leader.known.contains_key(&agent.id) && !is_lost(agent);
+        let accounts = self.agents.iter().filter(|agent| !agent.is_dead || is_told(agent));
         let (full, unreadable) =
             accounts.map(Agent::lost).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
         for (at, (output, table)) in result.outputs.iter().zip(&self.tables).enumerate() {
