@@ -261,8 +261,8 @@ impl World {
     }
 
     /// The k6 container's whole log of each runner pod. A run can be complete before the kubelet has looked at its
-    /// containers once more: until then it takes them for running, or even for still to be started, and has no log of
-    /// these.
+    /// containers once more: until then it takes them for running, or even for still to be started, and of those gives no
+    /// log.
     pub(crate) async fn runner_logs(&self, run: &str) -> Vec<String> {
         eventually("the whole logs of the runners", 60, || async {
             let mut logs = Vec::new();

@@ -143,14 +143,17 @@ impl Rally {
         if self.cause.as_ref().is_some_and(|cause| cause.reason == Reason::OutputFailed) {
             return None;
         }
-        let outputs = self.roster.total().outputs.iter();
-        outputs.into_iter().find_map(|(name, account)| {
+        let refused = self.roster.total().outputs.iter().filter_map(|(name, account)| {
             let samples = account.rejected.get(Refusal::OutputFailed.as_str())?;
-            let message = format!(
-                "output {name}: {samples} samples were refused because it had failed for good; the log of the replica \
-                 that gave it up says why"
-            );
-            Some(cause::outcome(Reason::OutputFailed, message))
+            Some(format!(
+                "output {name}: {samples} samples were refused because it had failed for good"
+            ))
+        });
+        let refused: Vec<_> = refused.collect();
+        (!refused.is_empty()).then(|| {
+            let message =
+                format!("{}; the log of the replica that gave it up says why", refused.join("; "));
+            cause::outcome(Reason::OutputFailed, message)
         })
     }
 

@@ -1,6 +1,6 @@
 //! Runs in which something was found once.
 
-use super::{Kind, RUNS, Weather, World};
+use super::{Kind, RUNS, Weather, World, rough};
 use crate::api::v1alpha1::Reason;
 
 #[test]
@@ -38,16 +38,13 @@ fn what_a_failed_output_refused_fails_the_run_though_who_gave_it_up_ended_before
     for seed in [84, 127, 174, 178, 212, 222] {
         let nth = i64::try_from(seed % 7).unwrap();
         let weather = Weather {
+            agents_die: 0,
             writers_die: 60,
             leader_dies: if seed % 2 == 0 { 60 } else { 0 },
-            breaks: 4,
-            overtakes: 10,
-            repeats: 10,
-            throttles: 20,
-            fails: 15,
-            loses_answers: 15,
+            disk_fails: 0,
+            dead: (0, 0),
             refuses: (2_000 + nth * 700, 2_100 + nth * 900),
-            ..Weather::default()
+            ..rough()
         };
         let kinds = RUNS[usize::try_from(seed).unwrap() % RUNS.len()];
         let world = World::new(seed, 3, 2, kinds, weather).run();

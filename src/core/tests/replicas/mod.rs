@@ -50,7 +50,7 @@ use deaths::Deaths;
 use outputs::{Kind, RULE, RUNS};
 use replica::{Leader, Post};
 use sessions::{Letter, Link, Who};
-use weather::{Weather, weather};
+use weather::{Weather, rough, weather};
 
 /// Runs that are looked at for what they met.
 const RUNS_SEEN: u64 = 280;
@@ -321,20 +321,6 @@ proptest! {
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
-    let rough = Weather {
-        agents_die: 40,
-        writers_die: 40,
-        leader_dies: 20,
-        breaks: 4,
-        overtakes: 10,
-        repeats: 10,
-        throttles: 20,
-        fails: 15,
-        loses_answers: 15,
-        disk_fails: 8,
-        dead: (3_000, 6_000),
-        ..Weather::default()
-    };
     let (mut steps, mut looks, mut samples, mut seen) = (0, 0, 0, BTreeMap::<&str, u32>::new());
     for seed in seeds(RUNS_SEEN) {
         let kinds = RUNS[usize::try_from(seed).unwrap() % RUNS.len()];
@@ -345,7 +331,7 @@ fn the_same_seed_gives_the_same_bytes_and_every_fault_is_met() {
             disk_fails: if seed % 3 == 0 { 12 } else { 8 },
             leader_dies: if seed % 2 == 0 { 0 } else { 20 },
             refuses: if seed % 5 == 2 { (2_000, 3_000) } else { (0, 0) },
-            ..rough.clone()
+            ..rough()
         };
         let world = World::new(seed, 4, 3, kinds, weather.clone()).run();
         if seed % 8 == 1 {

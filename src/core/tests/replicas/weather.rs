@@ -27,6 +27,24 @@ pub(super) struct Weather {
     pub(super) refuses: (i64, i64),
 }
 
+/// All goes wrong now and then, but what loses samples for good.
+pub(super) fn rough() -> Weather {
+    Weather {
+        agents_die: 40,
+        writers_die: 40,
+        leader_dies: 20,
+        breaks: 4,
+        overtakes: 10,
+        repeats: 10,
+        throttles: 20,
+        fails: 15,
+        loses_answers: 15,
+        disk_fails: 8,
+        dead: (3_000, 6_000),
+        ..Weather::default()
+    }
+}
+
 pub(super) fn weather() -> impl Strategy<Value = Weather> {
     let deaths = (0..70u64, 0..60u64, 0..40u64, 0..8u64);
     let calls = (0..40u64, 0..30u64, 0..30u64);
